@@ -1,0 +1,47 @@
+# The book in two commands: `make run` executes it, `make test` proves it. Each target is what a person could type.
+#
+#   make run ALL=1        execute every chapter, changed or not
+#   make run ONLY=06      look at one chapter only
+#   make run PYTHON=...   the Python (3.11 or later) that makes .venv
+#   make run TORCH=...    more arguments for pip, used when .venv is made: on Linux without a GPU,
+#                         TORCH="--extra-index-url URL" with the URL of PyTorch's CPU wheels (its "Get
+#                         started" page names it) spares several GB of CUDA libraries
+#   make test READY= BIN=DIR   use the programs in DIR, such as "$CONDA_PREFIX/bin", in place of .venv
+
+PYTHON ?= python3
+TORCH ?=
+BIN := .venv/bin
+READY := .venv/ready
+FRESH := .cache/figures
+
+# One thread a process, since two run at once; and no progress bar in a stored output.
+run test: export CATVAE_PROFILE := cpu
+run test: export OMP_NUM_THREADS := 1
+run test: export TQDM_DISABLE := 1
+
+.PHONY: help run test lab
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1 \t/p' Makefile | expand -t 8
+
+run: $(READY) ## execute the chapters that changed; store their outputs and pictures (ALL=1, ONLY=06)
+	$(BIN)/python tools/execute.py $(if $(ALL),--all) $(if $(ONLY),--only $(ONLY))
+
+test: $(READY) ## lint, types, unit tests, every notebook's outputs compared, and what nbval cannot see
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict catvae_lib
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --doctest-modules
+	rm -rf $(FRESH)
+	CATVAE_FIGURES=$(CURDIR)/$(FRESH) $(BIN)/python -m pytest -q -n 2 --dist loadscope -p no:cacheprovider \
+		--nbval --nbval-current-env --nbval-cell-timeout=300 $(wildcard notebooks/*.ipynb)
+	$(BIN)/python tools/check.py --fresh $(FRESH)
+
+lab: $(READY) ## open JupyterLab on the notebooks
+	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --editable '.[book,test]' --constraint constraints.txt $(TORCH)
+	touch $@

@@ -1,0 +1,146 @@
+"""Checks at the door: each raises a ValueError that names the argument and the offending value.
+
+Shapes, dtypes and plain-number temperatures are always checked. Checks that read the values of a tensor would
+stop a compiled graph, a `vmap` and a GPU queue, so they run only in ordinary eager code, and not inside
+`trusted()`.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+# A relaxed code may miss the simplex or [0, 1] by rounding or by a finite-difference step, never by more.
+SLACK = 1e-3
+
+_trusting = False
+
+
+@contextmanager
+def trusted() -> Iterator[None]:
+    """Skip the checks that read tensor values, for a loop whose inputs were checked before it."""
+    global _trusting
+    before, _trusting = _trusting, True
+    try:
+        yield
+    finally:
+        _trusting = before
+
+
+def values_can_be_read() -> bool:
+    """Whether looking at a tensor's values is possible and wanted here."""
+    if torch.compiler.is_compiling() or _trusting:
+        return False
+    return torch._C._functorch.peek_interpreter_stack() is None  # no vmap or grad transform is active
+
+
+def floating(name: str, value: Tensor) -> None:
+    """Require a floating-point tensor without NaN."""
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name} must be a torch.Tensor, got {type(value).__name__}")
+    if not value.is_floating_point():
+        raise ValueError(f"{name} must be a floating-point tensor, got dtype {value.dtype}")
+    if values_can_be_read() and bool(value.isnan().any()):
+        raise ValueError(f"{name} must not contain NaN, got {_first(value, value.isnan())}")
+
+
+def finite(name: str, value: Tensor) -> None:
+    """Require a floating-point tensor without NaN or infinity."""
+    floating(name, value)
+    if values_can_be_read() and not bool(value.isfinite().all()):
+        raise ValueError(f"{name} must be finite, got {_first(value, ~value.isfinite())}")
+
+
+def number(name: str, value: float | Tensor) -> None:
+    """Require a plain number that is not NaN, or a floating-point tensor."""
+    if isinstance(value, Tensor):
+        floating(name, value)
+    elif isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} must be a number or a torch.Tensor, got {type(value).__name__}")
+    elif value != value:
+        raise ValueError(f"{name} must not be NaN, got {value}")
+
+
+def positive(name: str, value: float | Tensor) -> None:
+    """Require a positive, finite number (a temperature, a scale) or a tensor of such numbers."""
+    number(name, value)
+    if isinstance(value, Tensor):
+        if values_can_be_read() and bool((wrong := ~((value > 0) & value.isfinite())).any()):
+            raise ValueError(f"{name} must be positive and finite, got {_first(value, wrong)}")
+    elif not 0 < value < float("inf"):
+        raise ValueError(f"{name} must be positive and finite, got {value}")
+
+
+def count(name: str, value: int, minimum: int = 1) -> None:
+    """Require a whole number of at least `minimum`."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an int, got {type(value).__name__}")
+    if value < minimum:
+        raise ValueError(f"{name} must be at least {minimum}, got {value}")
+
+
+def one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    """Require one of a few words."""
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
+
+
+def inside_unit_interval(name: str, value: Tensor, slack: float = SLACK) -> None:
+    """Require values in [0, 1]: bits, pixels, probabilities."""
+    if not values_can_be_read():
+        return
+    outside = ~((value >= -slack) & (value <= 1 + slack))
+    if bool(outside.any()):
+        raise ValueError(f"{name} must lie in [0, 1], got {_first(value, outside)}")
+
+
+def sums_to_one(name: str, value: Tensor) -> None:
+    """Require rows (..., K) that sum to 1, but for the rounding of K terms."""
+    if not values_can_be_read():
+        return
+    total = value.sum(-1)
+    wrong = (total - 1).abs() > value.shape[-1] * max(SLACK, torch.finfo(value.dtype).eps)
+    if bool(wrong.any()):
+        raise ValueError(f"{name} must sum to 1 over the last dimension, got {_first(total, wrong)}")
+
+
+def broadcastable(**tensors: Tensor | float) -> None:
+    """Require shapes that broadcast against each other."""
+    shapes = {name: tuple(t.shape) for name, t in tensors.items() if isinstance(t, Tensor)}
+    try:
+        torch.broadcast_shapes(*shapes.values())
+    except RuntimeError:
+        found = " and ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise ValueError(f"shapes do not broadcast: {found}") from None
+
+
+def categories(**tensors: Tensor) -> int:
+    """Require shapes (..., K) with one K >= 1 and leading dimensions that broadcast; return K."""
+    for name, tensor in tensors.items():
+        if tensor.ndim == 0 or tensor.shape[-1] == 0:
+            raise ValueError(f"{name} must have shape (..., K) with K >= 1, got {tuple(tensor.shape)}")
+    sizes = {name: tensor.shape[-1] for name, tensor in tensors.items()}
+    if len(set(sizes.values())) > 1:
+        raise ValueError(f"the last dimension K must agree, got {sizes}")
+    broadcastable(**tensors)
+    return next(iter(sizes.values()))
+
+
+def category_logits(name: str, logits: Tensor) -> None:
+    """Require logits (..., K) that define a distribution: at most one +inf a row, not -inf everywhere."""
+    floating(name, logits)
+    if logits.ndim == 0 or logits.shape[-1] == 0:
+        raise ValueError(f"{name} must have shape (..., K) with K >= 1, got {tuple(logits.shape)}")
+    if not values_can_be_read():
+        return
+    if bool((logits.isposinf().sum(-1) > 1).any()):
+        raise ValueError(
+            f"{name} must have at most one inf in a row: two certain categories contradict each other"
+        )
+    if bool(logits.isneginf().all(-1).any()):
+        raise ValueError(f"{name} must not be -inf in a whole row: no category would be possible")
+
+
+def _first(value: Tensor, where: Tensor) -> float:
+    return float(value.detach()[where].flatten()[0])

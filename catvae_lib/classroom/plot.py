@@ -1,0 +1,180 @@
+"""The book's figures: one look, one way to show a picture, and the data of each stored beside it."""
+
+import base64
+import io
+import json
+import math
+import os
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+from cycler import cycler
+from matplotlib.figure import Figure
+
+# Okabe and Ito's palette, told apart with every common colour vision. Its yellow is too pale for a line.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+
+# Two runs that agree may be rounded apart: 6 significant digits round by at most 5e-6 of a value, twice.
+RTOL = 1e-5
+
+_NAME = re.compile(r"[0-9A-Z][0-9]?_[a-z0-9_]+")
+
+
+def style() -> None:
+    """Apply the look of the book: readable at half the page's width, safe for every colour vision.
+
+    Example:
+        >>> style()
+        >>> mpl.rcParams["font.size"]
+        13.0
+    """
+    mpl.rcParams.update(
+        {
+            "figure.figsize": (7.0, 4.0),
+            "figure.dpi": 100,
+            "savefig.dpi": 100,
+            "figure.constrained_layout.use": True,
+            "font.size": 13,
+            "axes.titlesize": 14,
+            "axes.prop_cycle": cycler(color=PALETTE),
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "axes.axisbelow": True,
+            "grid.color": "#dddddd",
+            "lines.linewidth": 2,
+            "legend.frameon": False,
+            "image.cmap": "cividis",
+        }
+    )
+
+
+def show(fig: Figure, name: str, alt: str, data: Mapping[str, Any], rtol: float = RTOL) -> None:
+    """Save a figure as NAME.png and what it plots as NAME.json, show it with its alt text, and close it.
+
+    Both files go to the folder that the environment variable CATVAE_FIGURES names, by default figures/.
+
+    Args:
+        fig: the figure.
+        name: chapter and name, such as "01_gumbel_density".
+        alt: what is to be seen, for a reader who cannot see it; at least 20 characters.
+        data: the plotted series by name: numbers, strings, nested lists, arrays or tensors.
+        rtol: by how much a later run may differ, as a share of the largest absolute value of each series.
+
+    Raises:
+        ValueError: the name, the alt text, the data or the tolerance is no use.
+
+    Example:
+        >>> show(Figure(), "density", "A bell curve, longer to the right.", {"x": [0.0]})
+        Traceback (most recent call last):
+        ...
+        ValueError: name must read like "01_gumbel_density", got 'density'
+    """
+    if not _NAME.fullmatch(name):
+        raise ValueError(f'name must read like "01_gumbel_density", got {name!r}')
+    if len(alt.strip()) < 20 or "\n" in alt:
+        raise ValueError(f"alt must say in one line (20 characters or more) what is seen, got {alt!r}")
+    if not data:
+        raise ValueError(f"data must hold the plotted series, got {data!r}")
+    if not 0 <= rtol < 1:
+        raise ValueError(f"rtol must lie in [0, 1), got {rtol!r}")
+    series = {key: _plain(value) for key, value in data.items()}
+    record = json.dumps({"name": name, "alt": alt, "rtol": rtol, "data": series}, ensure_ascii=False)
+    png = _png(fig)
+    folder = _folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(folder / f"{name}.png", png)
+    _write(folder / f"{name}.json", f"{record}\n".encode())
+    _display(png, name, alt)
+
+
+def image_grid(rows: Mapping[str, Any], image_shape: tuple[int, int], scale: float = 0.9) -> Figure:
+    """Draw rows of small images, ink dark on white, each row named on its left.
+
+    Args:
+        rows: images (n, D) in [0, 1] by the name of their row; every row has the same n.
+        image_shape: height and width, with D = height * width.
+        scale: inches of one image.
+
+    Returns:
+        The figure, for `show`.
+
+    Raises:
+        ValueError: there is no row, or rows differ in length.
+
+    Example:
+        >>> figure = image_grid({"digits": [[0.0, 1.0, 1.0, 0.0]]}, (2, 2))
+        >>> len(figure.axes)
+        1
+    """
+    counts = {name: len(images) for name, images in rows.items()}
+    if not counts or len(set(counts.values())) != 1:
+        raise ValueError(f"rows must hold the same number of images each, got {counts}")
+    columns = next(iter(counts.values()))
+    fig, axes = plt.subplots(
+        len(rows), columns, squeeze=False, figsize=(scale * columns + 1.2, scale * len(rows) + 0.1)
+    )
+    for line, (name, images) in zip(axes, rows.items(), strict=True):
+        for ax, image in zip(line, images, strict=True):
+            ax.imshow(np.asarray(image).reshape(image_shape), cmap="gray_r", vmin=0, vmax=1)
+            ax.set(xticks=[], yticks=[])
+            ax.spines[:].set_visible(True)
+        line[0].set_ylabel(name, rotation=0, ha="right", va="center")
+    return fig
+
+
+def _png(fig: Figure) -> bytes:
+    buffer = io.BytesIO()
+    fig.savefig(buffer, format="png", metadata={"Software": None})  # no version: only the picture counts
+    plt.close(fig)
+    return buffer.getvalue()
+
+
+def _folder() -> Path:
+    if chosen := os.environ.get("CATVAE_FIGURES"):
+        return Path(chosen)
+    root = Path(__file__).resolve().parents[2]
+    if not (root / "pyproject.toml").exists():  # installed as a wheel, as on Colab
+        root = Path.cwd()
+    return root / "figures"
+
+
+def _plain(value: Any) -> Any:
+    """JSON's own types, floats rounded to 6 significant digits; inf and nan, which JSON lacks, as strings."""
+    if hasattr(value, "tolist"):  # an array, a tensor, or one of their scalars
+        value = value.tolist()
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else str(value)
+    if isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, list | tuple | range):
+        return [_plain(item) for item in value]
+    raise ValueError(f"data must hold numbers, strings, lists, arrays or tensors, got {value!r}")
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write all or nothing: an interrupted run leaves the previous file whole."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(content)
+    temporary.replace(path)
+
+
+def _display(png: bytes, name: str, alt: str) -> None:
+    """Show the saved bytes, so that notebook and folder cannot differ. A plain script shows nothing."""
+    ipython = sys.modules.get("IPython")
+    if ipython is None or ipython.get_ipython() is None:
+        return
+    ipython.display.display(
+        {"image/png": base64.b64encode(png).decode(), "text/plain": alt},
+        metadata={"image/png": {"alt": alt, "figure": name}},
+        raw=True,
+    )
+
+
+style()

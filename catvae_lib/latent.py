@@ -1,0 +1,319 @@
+"""Latent codes behind one interface: Gaussian, Bernoulli (bits) and categorical (one-hot) variables.
+
+A latent turns the encoder's output `params` (B, num_parameters) and noise (S, B, ...) into codes z (S, B,
+*event_shape), S codes for each of B examples. It holds no weights: it only says which formula applies.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from catvae_lib import _validate, density, sampling
+from catvae_lib import noise as noise_source
+
+
+class Latent(ABC):
+    """What a code must know: its noise, its samples, its log-probabilities and its KL divergence."""
+
+    @property
+    @abstractmethod
+    def num_parameters(self) -> int:
+        """Number of outputs of the encoder."""
+
+    @property
+    @abstractmethod
+    def event_shape(self) -> tuple[int, ...]:
+        """Shape of one code."""
+
+    @property
+    def num_features(self) -> int:
+        """Number of inputs of the decoder."""
+        return math.prod(self.event_shape)
+
+    @abstractmethod
+    def noise(self, params: Tensor, num_samples: int, *, generator: torch.Generator | None = None) -> Tensor:
+        """Draw noise (S, B, *event_shape) for S = num_samples codes a row of params (B, num_parameters)."""
+
+    @abstractmethod
+    def relaxed(self, params: Tensor, noise: Tensor, temperature: float | Tensor = 1.0) -> Tensor:
+        """Return differentiable codes (S, B, *event_shape)."""
+
+    @abstractmethod
+    def hard(self, params: Tensor, noise: Tensor) -> Tensor:
+        """Return exact samples (S, B, *event_shape) of q(z given x)."""
+
+    def straight_through(self, params: Tensor, noise: Tensor, temperature: float | Tensor = 1.0) -> Tensor:
+        """Return codes with the value of `hard` and the gradient of `relaxed`."""
+        return sampling.straight_through(self.hard(params, noise), self.relaxed(params, noise, temperature))
+
+    @abstractmethod
+    def log_prob(self, z: Tensor, params: Tensor) -> Tensor:
+        """Return log q(z given x) in nats, (S, B)."""
+
+    @abstractmethod
+    def prior_log_prob(self, z: Tensor) -> Tensor:
+        """Return log p(z) in nats, (S, B)."""
+
+    @abstractmethod
+    def kl(self, params: Tensor) -> Tensor:
+        """Return KL(q(z given x) || p(z)) in nats, (B,)."""
+
+    @abstractmethod
+    def relaxed_log_ratio(
+        self, params: Tensor, noise: Tensor, temperature: float | Tensor, prior_temperature: float | Tensor
+    ) -> Tensor:
+        """Return log q - log p of the relaxed codes under their Concrete densities, in nats, (S, B)."""
+
+    @abstractmethod
+    def sample_prior(self, num_samples: int, *, generator: torch.Generator | None = None) -> Tensor:
+        """Draw codes (num_samples, *event_shape) from the prior."""
+
+    @abstractmethod
+    def mode(self, params: Tensor) -> Tensor:
+        """Return the most probable code (B, *event_shape) of q(z given x)."""
+
+    def _check(self, params: Tensor) -> Tensor:
+        _validate.floating("params", params)
+        if params.ndim < 1 or params.shape[-1] != self.num_parameters:
+            raise ValueError(f"params must have shape (B, {self.num_parameters}), got {tuple(params.shape)}")
+        return params
+
+    def _check_event(self, name: str, value: Tensor) -> Tensor:
+        """Require (..., *event_shape): a 1 in it would broadcast, and dimensions would share one number."""
+        _validate.floating(name, value)
+        if tuple(value.shape[max(0, value.ndim - len(self.event_shape)) :]) != self.event_shape:
+            shape = ", ".join(map(str, self.event_shape))
+            raise ValueError(f"{name} must have shape (..., {shape}), got {tuple(value.shape)}")
+        return value
+
+
+@dataclass(frozen=True)
+class BernoulliLatent(Latent):
+    r"""A code of independent bits, $q(z|x) = \prod_i \mathrm{Ber}(z_i; \theta_i(x))$ (article).
+
+    The prior is $\mathrm{Ber}(0.5)$. Params are the bit logits (B, num_bits); codes are (S, B, num_bits).
+
+    Example:
+        >>> latent = BernoulliLatent(2)
+        >>> params = torch.tensor([[0.0, 2.0]])
+        >>> latent.hard(params, torch.tensor([[[-1.0, -1.0]]]))
+        tensor([[[0., 1.]]])
+        >>> latent.kl(params)
+        tensor([0.3278])
+    """
+
+    num_bits: int
+
+    def __post_init__(self) -> None:
+        _validate.count("num_bits", self.num_bits)
+
+    @property
+    def num_parameters(self) -> int:
+        """One logit a bit."""
+        return self.num_bits
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """Shape of one code."""
+        return (self.num_bits,)
+
+    def noise(self, params: Tensor, num_samples: int, *, generator: torch.Generator | None = None) -> Tensor:
+        """Draw standard logistic noise (S, B, num_bits)."""
+        shape = (num_samples, *self._check(params).shape)
+        return noise_source.logistic(shape, generator=generator, device=params.device, dtype=params.dtype)
+
+    def relaxed(self, params: Tensor, noise: Tensor, temperature: float | Tensor = 1.0) -> Tensor:
+        """Return Binary Concrete codes, article Eq. (3) with temperature."""
+        return sampling.binary_concrete(self._check(params), self._check_event("noise", noise), temperature)
+
+    def hard(self, params: Tensor, noise: Tensor) -> Tensor:
+        """Return bits by thresholding."""
+        return sampling.bernoulli_threshold(self._check(params), self._check_event("noise", noise))
+
+    def log_prob(self, z: Tensor, params: Tensor) -> Tensor:
+        """Return the log-probability of the bits, summed over them."""
+        return density.bernoulli_log_prob(self._check_event("z", z), self._check(params)).sum(-1)
+
+    def prior_log_prob(self, z: Tensor) -> Tensor:
+        """Return -num_bits ln 2 for every code."""
+        return self._check_event("z", z).new_full(z.shape[:-1], -self.num_bits * math.log(2))
+
+    def kl(self, params: Tensor) -> Tensor:
+        """Return article Eq. (5), with its weights, summed over the bits."""
+        return density.bernoulli_kl(self._check(params)).sum(-1)
+
+    def relaxed_log_ratio(
+        self, params: Tensor, noise: Tensor, temperature: float | Tensor, prior_temperature: float | Tensor
+    ) -> Tensor:
+        """Return the log-ratio of Binary Concrete densities (Maddison et al. 2016, Eq. 20)."""
+        noise = self._check_event("noise", noise)
+        y = sampling.binary_concrete_logit(self._check(params), noise, temperature)  # (S, B, num_bits)
+        log_q = density.binary_concrete_log_density(y, params, temperature)
+        log_p = density.binary_concrete_log_density(y, torch.zeros_like(params), prior_temperature)
+        return (log_q - log_p).sum(-1)
+
+    def sample_prior(self, num_samples: int, *, generator: torch.Generator | None = None) -> Tensor:
+        """Draw fair bits (num_samples, num_bits)."""
+        noise = noise_source.logistic((num_samples, self.num_bits), generator=generator)
+        return sampling.bernoulli_threshold(torch.zeros_like(noise), noise)
+
+    def mode(self, params: Tensor) -> Tensor:
+        """Return 1 where a bit is more likely on than off."""
+        return (self._check(params) > 0).to(params.dtype)
+
+
+@dataclass(frozen=True)
+class CategoricalLatent(Latent):
+    r"""A code of N independent variables with K categories each, uniform prior (Jang et al. 2016).
+
+    Params are N * K logits (B, N * K), one row of K after another; codes are one-hot (S, B, N, K).
+
+    Example:
+        >>> latent = CategoricalLatent(num_variables=1, num_categories=3)
+        >>> latent.hard(torch.tensor([[0.0, 1.0, 0.0]]), torch.zeros(1, 1, 1, 3))
+        tensor([[[[0., 1., 0.]]]])
+    """
+
+    num_variables: int
+    num_categories: int
+
+    def __post_init__(self) -> None:
+        _validate.count("num_variables", self.num_variables)
+        _validate.count("num_categories", self.num_categories)
+
+    @property
+    def num_parameters(self) -> int:
+        """One logit a category."""
+        return self.num_variables * self.num_categories
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """Shape of one code."""
+        return (self.num_variables, self.num_categories)
+
+    def noise(self, params: Tensor, num_samples: int, *, generator: torch.Generator | None = None) -> Tensor:
+        """Draw standard Gumbel noise (S, B, N, K)."""
+        shape = (num_samples, *self._logits(params).shape)
+        return noise_source.gumbel(shape, generator=generator, device=params.device, dtype=params.dtype)
+
+    def relaxed(self, params: Tensor, noise: Tensor, temperature: float | Tensor = 1.0) -> Tensor:
+        """Return Gumbel-softmax codes, article Eq. (2) with temperature."""
+        return sampling.gumbel_softmax(self._logits(params), self._check_event("noise", noise), temperature)
+
+    def hard(self, params: Tensor, noise: Tensor) -> Tensor:
+        """Return one-hot codes by the Gumbel-max trick, article Eq. (1)."""
+        return sampling.gumbel_max(self._logits(params), self._check_event("noise", noise))
+
+    def log_prob(self, z: Tensor, params: Tensor) -> Tensor:
+        """Return the log-probability of the one-hot codes, summed over the N variables."""
+        return density.categorical_log_prob(self._check_event("z", z), self._logits(params)).sum(-1)
+
+    def prior_log_prob(self, z: Tensor) -> Tensor:
+        """Return -N ln K for every code."""
+        log_p = -self.num_variables * math.log(self.num_categories)
+        return self._check_event("z", z).new_full(z.shape[:-2], log_p)
+
+    def kl(self, params: Tensor) -> Tensor:
+        """Return the KL divergence to the uniform prior, summed over the N variables."""
+        return density.categorical_kl(self._logits(params)).sum(-1)
+
+    def relaxed_log_ratio(
+        self, params: Tensor, noise: Tensor, temperature: float | Tensor, prior_temperature: float | Tensor
+    ) -> Tensor:
+        """Return the log-ratio of ExpConcrete densities (Maddison et al. 2016, Eq. 20)."""
+        logits = self._logits(params)
+        noise = self._check_event("noise", noise)
+        y = sampling.gumbel_log_softmax(logits, noise, temperature)  # (S, B, N, K)
+        log_q = density.concrete_log_density(y, logits, temperature)
+        log_p = density.concrete_log_density(y, torch.zeros_like(logits), prior_temperature)
+        return (log_q - log_p).sum(-1)
+
+    def sample_prior(self, num_samples: int, *, generator: torch.Generator | None = None) -> Tensor:
+        """Draw uniform one-hot codes (num_samples, N, K)."""
+        noise = noise_source.gumbel((num_samples, *self.event_shape), generator=generator)
+        return sampling.gumbel_max(torch.zeros_like(noise), noise)
+
+    def mode(self, params: Tensor) -> Tensor:
+        """Return the most probable category of each variable, one-hot."""
+        logits = self._logits(params)
+        return sampling.gumbel_max(logits, torch.zeros_like(logits))
+
+    def _logits(self, params: Tensor) -> Tensor:
+        logits: Tensor = self._check(params).unflatten(-1, self.event_shape)  # (B, N, K)
+        return logits
+
+
+@dataclass(frozen=True)
+class GaussianLatent(Latent):
+    r"""The code of the ordinary VAE, $q(z|x) = \mathcal{N}(\mu(x), \sigma(x)^2)$, prior $\mathcal{N}(0, 1)$.
+
+    Params are the means followed by the log standard deviations (B, 2 D). There is nothing to relax:
+    `relaxed` and `hard` agree.
+
+    Example:
+        >>> latent = GaussianLatent(1)
+        >>> latent.hard(torch.tensor([[1.0, 0.0]]), torch.tensor([[[2.0]]]))
+        tensor([[[3.]]])
+    """
+
+    num_dimensions: int
+
+    def __post_init__(self) -> None:
+        _validate.count("num_dimensions", self.num_dimensions)
+
+    @property
+    def num_parameters(self) -> int:
+        """A mean and a log standard deviation for each dimension."""
+        return 2 * self.num_dimensions
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """Shape of one code."""
+        return (self.num_dimensions,)
+
+    def noise(self, params: Tensor, num_samples: int, *, generator: torch.Generator | None = None) -> Tensor:
+        """Draw standard Gaussian noise (S, B, D)."""
+        shape = (num_samples, *self._check(params).shape[:-1], self.num_dimensions)
+        return noise_source.normal(shape, generator=generator, device=params.device, dtype=params.dtype)
+
+    def relaxed(self, params: Tensor, noise: Tensor, temperature: float | Tensor = 1.0) -> Tensor:
+        """Return the reparameterized sample; the temperature plays no part."""
+        return self.hard(params, noise)
+
+    def hard(self, params: Tensor, noise: Tensor) -> Tensor:
+        """Return mean + std * noise."""
+        mean, log_std = self._check(params).chunk(2, -1)
+        return sampling.gaussian(mean, log_std, self._check_event("noise", noise))
+
+    def log_prob(self, z: Tensor, params: Tensor) -> Tensor:
+        """Return the Gaussian log-density, summed over the dimensions."""
+        mean, log_std = self._check(params).chunk(2, -1)
+        standard = (self._check_event("z", z) - mean) * torch.exp(-log_std)
+        return (-0.5 * standard.square() - log_std - 0.5 * math.log(2 * math.pi)).sum(-1)
+
+    def prior_log_prob(self, z: Tensor) -> Tensor:
+        """Return the standard Gaussian log-density, summed over the dimensions."""
+        return (-0.5 * self._check_event("z", z).square() - 0.5 * math.log(2 * math.pi)).sum(-1)
+
+    def kl(self, params: Tensor) -> Tensor:
+        """Return the KL divergence to the unit Gaussian, summed over the dimensions."""
+        mean, log_std = self._check(params).chunk(2, -1)
+        return density.gaussian_kl(mean, log_std).sum(-1)
+
+    def relaxed_log_ratio(
+        self, params: Tensor, noise: Tensor, temperature: float | Tensor, prior_temperature: float | Tensor
+    ) -> Tensor:
+        """Return log q - log p at the sample: a Gaussian needs no relaxation."""
+        z = self.hard(params, noise)
+        return self.log_prob(z, params) - self.prior_log_prob(z)
+
+    def sample_prior(self, num_samples: int, *, generator: torch.Generator | None = None) -> Tensor:
+        """Draw codes (num_samples, D) from the unit Gaussian."""
+        return noise_source.normal((num_samples, self.num_dimensions), generator=generator)
+
+    def mode(self, params: Tensor) -> Tensor:
+        """Return the mean."""
+        return self._check(params).chunk(2, -1)[0]

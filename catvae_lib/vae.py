@@ -1,0 +1,217 @@
+"""The VAE: encoder + latent + decoder + likelihood, its training loss and its multi-sample bound."""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from catvae_lib import _validate
+from catvae_lib.latent import Latent
+
+
+class LossTerms(NamedTuple):
+    """The training loss and its two parts, (B,), in nats; total = reconstruction + kl."""
+
+    total: Tensor
+    reconstruction: Tensor
+    kl: Tensor
+
+
+class VAE(nn.Module):
+    r"""A latent variable model $p(x|z)\,p(z)$ with its approximate posterior $q(z|x)$.
+
+    Args:
+        encoder: Maps images (B, D) to the latent's parameters (B, num_parameters).
+        latent: The code; see `catvae_lib.latent`.
+        decoder: Maps features (..., num_features) to pixel logits (or, for the Gaussian likelihood, means)
+            (..., D).
+        likelihood: "bernoulli" or "gaussian" (unit variance).
+
+    Raises:
+        ValueError: If the likelihood is unknown.
+
+    Example:
+        >>> from catvae_lib import network
+        >>> from catvae_lib.latent import BernoulliLatent
+        >>> vae = VAE(network.linear(4, 2), BernoulliLatent(2), network.linear(2, 4), "bernoulli")
+        >>> vae.bound(torch.ones(3, 4), num_samples=5).shape
+        torch.Size([3])
+    """
+
+    def __init__(
+        self, encoder: nn.Module, latent: Latent, decoder: nn.Module, likelihood: str = "bernoulli"
+    ) -> None:
+        super().__init__()
+        _validate.one_of("likelihood", likelihood, ("bernoulli", "gaussian"))
+        self.encoder, self.latent, self.decoder, self.likelihood = encoder, latent, decoder, likelihood
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Return the parameters (B, num_parameters) of q(z given x) for images x (B, D)."""
+        self._check_images(x)
+        params: Tensor = self.encoder(x)
+        return params
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Return pixel logits (or Gaussian means) (..., D) for codes z (..., *event_shape)."""
+        event = self.latent.event_shape
+        if tuple(z.shape[z.ndim - len(event) :]) != event:
+            raise ValueError(f"z must have shape (..., {', '.join(map(str, event))}), got {tuple(z.shape)}")
+        logits: Tensor = self.decoder(z.flatten(z.ndim - len(event)))
+        return logits
+
+    def noise(self, x: Tensor, num_samples: int = 1, *, generator: torch.Generator | None = None) -> Tensor:
+        """Draw noise (S, B, ...) for S = num_samples codes an image of x (B, D), whatever its pixels."""
+        _validate.count("num_samples", num_samples)
+        return self.latent.noise(
+            x.new_zeros(x.shape[0], self.latent.num_parameters), num_samples, generator=generator
+        )
+
+    def loss(
+        self,
+        x: Tensor,
+        noise: Tensor,
+        temperature: float | Tensor = 1.0,
+        *,
+        sample: str = "relaxed",
+        kl: str = "analytic",
+        prior_temperature: float | Tensor | None = None,
+    ) -> LossTerms:
+        r"""Return the article's loss, $\mathrm{KL}(q(z|x)\,|\,p(z)) - \frac1L \sum_{l=1}^L \ln p(x|z_l)$.
+
+        L is the first dimension of noise.
+
+        With relaxed codes and the analytic KL of the discrete code this is *not* a bound on $-\ln p(x)$
+        (article's slip 7). With `kl="concrete"` it is one, for the relaxed model (Maddison et al. 2016, Eq.
+        20).
+
+        Args:
+            x: Images (B, D).
+            noise: Noise (S, B, ...) from `VAE.noise`.
+            temperature: $\lambda > 0$.
+            sample: "relaxed" codes, or "straight_through": hard value, relaxed gradient.
+            kl: "analytic", the closed form for the discrete code, or "concrete", one sample of the relaxed
+                densities' log-ratio.
+            prior_temperature: Temperature of the relaxed prior, only for kl="concrete"; that of the posterior
+                if None.
+
+        Returns:
+            LossTerms of shape (B,), in nats, summed over pixels and code dimensions.
+
+        Raises:
+            ValueError: If shapes disagree, a word is unknown, or prior_temperature comes without
+                kl="concrete".
+        """
+        _validate.one_of("sample", sample, ("relaxed", "straight_through"))
+        _validate.one_of("kl", kl, ("analytic", "concrete"))
+        if prior_temperature is not None and kl != "concrete":
+            raise ValueError(
+                f'prior_temperature needs kl="concrete", got prior_temperature={prior_temperature}, kl={kl!r}'
+            )
+        params = self.encode(x)
+        self._check_noise(noise, x)
+        draw = self.latent.relaxed if sample == "relaxed" else self.latent.straight_through
+        reconstruction = -self._log_likelihood(x, self.decode(draw(params, noise, temperature))).mean(
+            0
+        )  # (B,)
+        if kl == "analytic":
+            divergence = self.latent.kl(params)
+        else:
+            of_prior = temperature if prior_temperature is None else prior_temperature
+            divergence = self.latent.relaxed_log_ratio(params, noise, temperature, of_prior).mean(0)
+        return LossTerms(reconstruction + divergence, reconstruction, divergence)
+
+    def log_weight(self, x: Tensor, z: Tensor, params: Tensor) -> Tensor:
+        r"""Return $\ln w = \ln p(x|z) + \ln p(z) - \ln q(z|x)$ in nats, (S, B), for hard z (S, B, ...)."""
+        self._check_images(x)
+        return (
+            self._log_likelihood(x, self.decode(z))
+            + self.latent.prior_log_prob(z)
+            - self.latent.log_prob(z, params)
+        )
+
+    @torch.no_grad()
+    def bound(
+        self, x: Tensor, num_samples: int, *, generator: torch.Generator | None = None, chunk: int = 1024
+    ) -> Tensor:
+        r"""Return the multi-sample bound $\ln \frac1S \sum_s w_s$, at most $\ln p(x)$ on average.
+
+        It is evaluated on the discrete graph (Burda et al. 2016). With one sample it is an unbiased estimate
+        of the ELBO; with more it rises towards $\ln p(x)$. Higher is better.
+
+        Args:
+            x: Images (B, D).
+            num_samples: S, the number of codes for each image.
+            generator: Source of randomness, on the device of x.
+            chunk: How many codes are decoded at once; it bounds the memory and changes the result only by
+                rounding and by the order in which noise is drawn.
+
+        Returns:
+            Bounds in nats, (B,).
+
+        Raises:
+            ValueError: If num_samples or chunk is below 1, or x has the wrong shape or values.
+        """
+        _validate.count("num_samples", num_samples)
+        _validate.count("chunk", chunk)
+        self._check_images(x)
+        return torch.cat(
+            [self._bound_of_piece(part, num_samples, generator, chunk) for part in x.split(chunk)]
+        )
+
+    @torch.no_grad()
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Return the mean image (B, D) that the decoder makes of the most probable code of x (B, D)."""
+        return self._mean_image(self.decode(self.latent.mode(self.encode(x))))
+
+    @torch.no_grad()
+    def generate(self, num_samples: int, *, generator: torch.Generator | None = None) -> Tensor:
+        """Return the mean images (num_samples, D) of codes drawn from the prior."""
+        _validate.count("num_samples", num_samples)
+        z = self.latent.sample_prior(num_samples, generator=generator)
+        weight = next(self.parameters(), z)
+        return self._mean_image(self.decode(z.to(device=weight.device, dtype=weight.dtype)))
+
+    def _bound_of_piece(
+        self, x: Tensor, num_samples: int, generator: torch.Generator | None, chunk: int
+    ) -> Tensor:
+        params = self.encode(x)
+        _validate.floating("the encoder's output", params)
+        total = x.new_full((x.shape[0],), -math.inf)
+        per_pass = max(1, chunk // max(1, x.shape[0]))
+        with _validate.trusted():  # nothing below can become NaN but by the decoder
+            for start in range(0, num_samples, per_pass):
+                noise = self.latent.noise(params, min(per_pass, num_samples - start), generator=generator)
+                log_weight = self.log_weight(x, self.latent.hard(params, noise), params)  # (per_pass, B)
+                total = torch.logaddexp(total, torch.logsumexp(log_weight, 0))
+        _validate.floating("the decoder's output", total)
+        return total - math.log(num_samples)
+
+    def _log_likelihood(self, x: Tensor, output: Tensor) -> Tensor:
+        """Return log p(x given z), (S, B), from the decoder's output (S, B, D)."""
+        if output.shape[-1] != x.shape[-1]:
+            raise ValueError(
+                f"x must have {output.shape[-1]} pixels like the decoder's output, got {tuple(x.shape)}"
+            )
+        if self.likelihood == "bernoulli":
+            inner: Tensor = torch.linalg.vecdot(x, output)
+            return inner - softplus(output).sum(-1)  # x l - ln(1 + e^l), summed over pixels
+        return (-0.5 * (x - output).square() - 0.5 * math.log(2 * math.pi)).sum(-1)
+
+    def _mean_image(self, output: Tensor) -> Tensor:
+        return torch.sigmoid(output) if self.likelihood == "bernoulli" else output
+
+    def _check_images(self, x: Tensor) -> None:
+        _validate.floating("x", x)
+        if x.ndim != 2:
+            raise ValueError(f"x must have shape (B, D), got {tuple(x.shape)}")
+        if self.likelihood == "bernoulli":
+            _validate.inside_unit_interval("x", x)
+
+    def _check_noise(self, noise: Tensor, x: Tensor) -> None:
+        expected = (x.shape[0], *self.latent.event_shape)
+        if noise.ndim != len(expected) + 1 or tuple(noise.shape[1:]) != expected or noise.shape[0] == 0:
+            raise ValueError(
+                f"noise must have shape (S, {', '.join(map(str, expected))}), got {tuple(noise.shape)}"
+            )

@@ -1,0 +1,151 @@
+"""A shown figure leaves two whole files and one output with alt text, and nothing open."""
+
+import base64
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import IPython
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+
+from catvae_lib.classroom import plot
+
+ALT = "A rising line through three points."
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("CATVAE_FIGURES", str(tmp_path / "figures"))
+    return tmp_path / "figures"
+
+
+def draw() -> plt.Figure:
+    fig, ax = plt.subplots()
+    ax.plot([1, 2, 3])
+    return fig
+
+
+def test_both_files_are_written_and_the_figure_is_closed(folder: Path) -> None:
+    plot.show(draw(), "01_line", ALT, {"y": [1, 2.5]}, rtol=1e-3)
+    assert sorted(path.name for path in folder.iterdir()) == ["01_line.json", "01_line.png"]
+    assert (folder / "01_line.png").read_bytes().startswith(b"\x89PNG")
+    assert json.loads((folder / "01_line.json").read_text()) == {
+        "name": "01_line",
+        "alt": ALT,
+        "rtol": 1e-3,
+        "data": {"y": [1, 2.5]},
+    }
+    assert plt.get_fignums() == []
+
+
+def test_the_same_figure_gives_the_same_bytes(folder: Path) -> None:
+    plot.show(draw(), "01_line", ALT, {"y": [1]})
+    first = {path.name: path.read_bytes() for path in folder.iterdir()}
+    plot.show(draw(), "01_line", ALT, {"y": [1]})
+    assert first == {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("value", "stored"),
+    [
+        (1 / 3, 0.333333),
+        (123456.7, 123457.0),
+        (np.float32(0.1), 0.1),
+        (np.arange(4).reshape(2, 2), [[0, 1], [2, 3]]),
+        (torch.tensor([0.1], requires_grad=True), [0.1]),
+        ((1, [2.0, "tau"]), [1, [2.0, "tau"]]),
+        (range(2), [0, 1]),
+        ([math.inf, -math.inf, math.nan], ["inf", "-inf", "nan"]),
+        (True, True),
+    ],
+)
+def test_data_is_stored_as_plain_numbers(folder: Path, value: object, stored: object) -> None:
+    plot.show(draw(), "01_line", ALT, {"y": value})
+    text = (folder / "01_line.json").read_text()
+    assert json.loads(text)["data"]["y"] == stored
+
+
+def test_a_notebook_shows_the_saved_picture_with_its_alt_text(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = []
+    monkeypatch.setattr(IPython, "get_ipython", object)
+    monkeypatch.setattr(IPython.display, "display", lambda data, **options: shown.append((data, options)))
+    plot.show(draw(), "01_line", ALT, {"y": [1]})
+    ((data, options),) = shown
+    assert base64.b64decode(data["image/png"]) == (folder / "01_line.png").read_bytes()
+    assert data["text/plain"] == ALT
+    assert options == {"metadata": {"image/png": {"alt": ALT, "figure": "01_line"}}, "raw": True}
+
+
+def test_a_plain_script_needs_no_ipython(tmp_path: Path) -> None:
+    script = (
+        "import sys; from catvae_lib.classroom import plot; fig = plot.plt.figure();"
+        f"plot.show(fig, '01_line', {ALT!r}, {{'y': [1]}});"
+        "assert not {'IPython', 'torch', 'seaborn', 'pandas'} & set(sys.modules), 'a heavy import'"
+    )
+    environment = {"CATVAE_FIGURES": str(tmp_path), "PYTHONPATH": ":".join(sys.path), "MPLBACKEND": "agg"}
+    subprocess.run([sys.executable, "-c", script], env=environment, check=True)
+    assert (tmp_path / "01_line.png").exists()
+
+
+def test_an_interrupted_write_leaves_the_previous_files(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plot.show(draw(), "01_line", ALT, {"y": [1]})
+    before = (folder / "01_line.json").read_bytes()
+
+    def interrupted(self: Path, target: Path) -> Path:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        plot.show(draw(), "01_line", ALT, {"y": [2]})
+    assert (folder / "01_line.json").read_bytes() == before
+    plt.close("all")
+
+
+def test_without_the_variable_the_book_s_own_folder_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CATVAE_FIGURES", raising=False)
+    package = tmp_path / "root" / "catvae_lib" / "classroom"
+    monkeypatch.setattr(plot, "__file__", str(package / "plot.py"))
+    monkeypatch.chdir(tmp_path)
+    assert plot._folder() == tmp_path / "figures"  # installed as a wheel
+    package.mkdir(parents=True)
+    (tmp_path / "root" / "pyproject.toml").touch()
+    assert plot._folder() == tmp_path / "root" / "figures"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"name": "line"}, "name must read like \"01_gumbel_density\", got 'line'"),
+        ({"name": "01_../x"}, "name must read like"),
+        ({"alt": "A line."}, "alt must say in one line .20 characters or more. what is seen, got 'A line.'"),
+        ({"alt": " " * 30}, "alt must say"),
+        ({"alt": ALT + "\n" + ALT}, "alt must say in one line"),
+        ({"data": {}}, "data must hold the plotted series, got {}"),
+        ({"data": {"y": None}}, "data must hold numbers, .* got None"),
+        ({"rtol": -1e-3}, "rtol must lie in .*, got -0.001"),
+        ({"rtol": math.nan}, "rtol must lie in .*, got nan"),
+        ({"rtol": 1.0}, "rtol must lie in .*, got 1.0"),
+    ],
+)
+def test_bad_arguments_are_named(folder: Path, change: dict[str, object], message: str) -> None:
+    arguments = {"name": "01_line", "alt": ALT, "data": {"y": [1]}, **change}
+    with pytest.raises(ValueError, match=message):
+        plot.show(draw(), **arguments)
+    assert not folder.exists()
+    plt.close("all")
+
+
+def test_importing_applies_the_style() -> None:
+    assert mpl.rcParams["axes.prop_cycle"].by_key()["color"] == list(plot.PALETTE)

@@ -1,0 +1,263 @@
+"""Each latent against enumeration of its codes, torch.distributions, and integrals over noise quantiles."""
+
+import itertools
+import math
+
+import pytest
+import torch
+from scipy import stats
+from torch import distributions
+
+from catvae_lib import noise as noise_source
+from catvae_lib.latent import BernoulliLatent, CategoricalLatent, GaussianLatent
+
+LATENTS = (BernoulliLatent(3), CategoricalLatent(2, 3), GaussianLatent(3))
+DISCRETE = LATENTS[:2]
+FALSE_ALARM = 1e-6
+names = type  # ids of the parametrized tests
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def random_params(latent, batch, seed=0):
+    return torch.randn(batch, latent.num_parameters, generator=seeded(seed), dtype=torch.float64)
+
+
+def all_codes(latent):
+    """Every code (C, *event_shape) of a discrete latent."""
+    if isinstance(latent, BernoulliLatent):
+        return torch.tensor(list(itertools.product((0.0, 1.0), repeat=latent.num_bits)), dtype=torch.float64)
+    rows = torch.eye(latent.num_categories, dtype=torch.float64)
+    picks = itertools.product(range(latent.num_categories), repeat=latent.num_variables)
+    return torch.stack([rows[list(pick)] for pick in picks])
+
+
+def oracle(latent, params):
+    if isinstance(latent, BernoulliLatent):
+        return distributions.Independent(distributions.Bernoulli(logits=params), 1)
+    if isinstance(latent, CategoricalLatent):
+        logits = params.reshape(-1, latent.num_variables, latent.num_categories)
+        return distributions.Independent(distributions.OneHotCategorical(logits=logits), 1)
+    size = latent.num_dimensions
+    return distributions.Independent(distributions.Normal(params[:, :size], params[:, size:].exp()), 1)
+
+
+@pytest.mark.parametrize("latent", LATENTS, ids=names)
+def test_log_prob_and_kl_agree_with_torch_distributions(latent):
+    params = random_params(latent, 4)
+    q, p = oracle(latent, params), oracle(latent, torch.zeros_like(params))
+    z = latent.hard(params, latent.noise(params, 5, generator=seeded(1)))
+    assert z.shape == (5, 4, *latent.event_shape)
+    torch.testing.assert_close(latent.log_prob(z, params), q.log_prob(z))
+    torch.testing.assert_close(latent.prior_log_prob(z), p.log_prob(z))
+    torch.testing.assert_close(latent.kl(params), distributions.kl_divergence(q, p))
+
+
+@pytest.mark.parametrize("latent", DISCRETE, ids=names)
+def test_enumerated_codes(latent):
+    """Posterior and prior are normalized, and the KL divergence is the sum over all codes that defines it."""
+    params, codes = random_params(latent, 4), all_codes(latent).unsqueeze(1)  # codes (C, 1, ...)
+    log_q = latent.log_prob(codes, params)  # (C, B)
+    log_p = latent.prior_log_prob(codes)  # (C, 1)
+    torch.testing.assert_close(log_q.exp().sum(0), torch.ones(4, dtype=torch.float64))
+    torch.testing.assert_close(log_p.exp().sum(0), torch.ones(1, dtype=torch.float64))
+    torch.testing.assert_close((log_q.exp() * (log_q - log_p)).sum(0), latent.kl(params))
+    best = codes.squeeze(1)[log_q.argmax(0)]
+    assert torch.equal(latent.mode(params), best)
+
+
+@pytest.mark.parametrize("latent", DISCRETE, ids=names)
+def test_hard_codes_have_the_enumerated_frequencies(latent):
+    """Exact binomial tests of every code, with a family-wise false-alarm rate of 1e-6."""
+    n, params, codes = 100_000, random_params(latent, 1, seed=2), all_codes(latent)
+    z = latent.hard(params, latent.noise(params, n, generator=seeded(3)))[:, 0]
+    prior = latent.sample_prior(n, generator=seeded(4)).double()
+    for sample, log_p in (
+        (z, latent.log_prob(codes.unsqueeze(1), params)[:, 0]),
+        (prior, latent.prior_log_prob(codes)),
+    ):
+        matches = sample.flatten(1) @ codes.flatten(1).T + (1 - sample.flatten(1)) @ (1 - codes.flatten(1)).T
+        counts = (matches == codes[0].numel()).sum(0).tolist()
+        assert sum(counts) == n
+        for count, p in zip(counts, log_p.exp().tolist(), strict=True):
+            assert stats.binomtest(count, n, p).pvalue > FALSE_ALARM / len(counts)
+
+
+def test_gaussian_samples_have_their_distribution():
+    """Kolmogorov-Smirnov at a false-alarm rate of 1e-6, by the Dvoretzky-Kiefer-Wolfowitz bound."""
+    n, latent, params = 100_000, GaussianLatent(2), torch.tensor([[1.0, -2.0, 0.5, -1.0]])
+    z = latent.hard(params, latent.noise(params, n, generator=seeded(5)))[:, 0]
+    limit = math.sqrt(math.log(2 / FALSE_ALARM) / (2 * n))
+    for column, (loc, log_std) in zip(z.T, ((1.0, 0.5), (-2.0, -1.0)), strict=True):
+        assert stats.kstest(column.numpy(), stats.norm(loc, math.exp(log_std)).cdf).statistic < limit
+    assert latent.mode(params).tolist() == [[1.0, -2.0]]
+    prior = latent.sample_prior(n, generator=seeded(6))
+    for column in prior.T:
+        assert stats.kstest(column.numpy(), stats.norm().cdf).statistic < limit
+    assert abs(float(prior[:, 0] @ prior[:, 1]) / n) < 5 / math.sqrt(n)
+
+
+@pytest.mark.parametrize("latent", LATENTS, ids=names)
+def test_kl_is_the_mean_log_ratio(latent):
+    """Monte Carlo within five standard errors."""
+    params = random_params(latent, 3, seed=7)
+    z = latent.hard(params, latent.noise(params, 50_000, generator=seeded(8)))
+    ratio = latent.log_prob(z, params) - latent.prior_log_prob(z)
+    error = ratio.std(0) / math.sqrt(len(ratio))
+    assert bool(((ratio.mean(0) - latent.kl(params)).abs() < 5 * error).all())
+
+
+@pytest.mark.parametrize("latent", LATENTS, ids=names)
+def test_noise_is_reproducible_and_not_shared(latent):
+    params = random_params(latent, 4)
+    first, again = (latent.noise(params, 3, generator=seeded(9)) for _ in range(2))
+    assert torch.equal(first, again) and first.shape == (3, 4, *latent.event_shape)
+    assert first.dtype == params.dtype and first.unique().numel() == first.numel()
+    assert torch.equal(
+        latent.sample_prior(6, generator=seeded(1)), latent.sample_prior(6, generator=seeded(1))
+    )
+    assert not torch.equal(
+        latent.sample_prior(9, generator=seeded(1)), latent.sample_prior(9, generator=seeded(2))
+    )
+    assert latent.sample_prior(6).shape == (6, *latent.event_shape)
+    assert latent.num_features == math.prod(latent.event_shape)
+
+
+@pytest.mark.parametrize("latent", LATENTS, ids=names)
+def test_relaxed_and_straight_through(latent):
+    params = random_params(latent, 4).requires_grad_()
+    eps = latent.noise(params, 3, generator=seeded(10))
+    hard, relaxed = latent.hard(params, eps), latent.relaxed(params, eps, 0.5)
+    through = latent.straight_through(params, eps, 0.5)
+    assert torch.equal(through, hard.detach())
+    weight = torch.rand(relaxed.shape, generator=seeded(11), dtype=torch.float64)
+    slopes = [
+        torch.autograd.grad((weight * z).sum(), params, retain_graph=True)[0] for z in (through, relaxed)
+    ]
+    assert torch.equal(*slopes) and float(slopes[0].abs().min()) > 0
+    torch.testing.assert_close(latent.relaxed(params, eps, 1e-6), hard)
+    if not isinstance(latent, GaussianLatent):
+        assert not torch.equal(relaxed, latent.relaxed(params, eps, 1.0))
+        assert float((relaxed - hard).detach().abs().max()) > 0.01
+
+
+def test_relaxed_formulae():
+    """Eqs. (2) and (3): each variable of K categories has its own softmax, each bit its own sigmoid."""
+    bits, categories = DISCRETE
+    params = random_params(bits, 4)
+    eps = bits.noise(params, 2, generator=seeded(12))
+    torch.testing.assert_close(bits.relaxed(params, eps, 0.3), 1 / (1 + torch.exp(-(params + eps) / 0.3)))
+    params = random_params(categories, 4)
+    eps = categories.noise(params, 2, generator=seeded(13))
+    expected = torch.stack(
+        [torch.softmax((params[:, 3 * i : 3 * i + 3] + eps[:, :, i]) / 0.3, -1) for i in (0, 1)], 2
+    )
+    torch.testing.assert_close(categories.relaxed(params, eps, 0.3), expected)
+    assert torch.equal(categories.hard(params, eps).argmax(-1), expected.argmax(-1))
+
+
+@pytest.mark.parametrize("temperature, prior_temperature", [(0.5, 0.5), (2 / 3, 0.5), (1.0, 2.0)])
+def test_mean_relaxed_log_ratio_is_the_kl_between_concrete_densities(temperature, prior_temperature):
+    """One bit: the mean over 200,000 noise quantiles against quadrature of the two densities."""
+    latent, params = BernoulliLatent(1), torch.tensor([[0.8]], dtype=torch.float64)
+    u = (torch.arange(200_000, dtype=torch.float64) + 0.5) / 200_000
+    eps = noise_source.logistic_from_uniform(u).reshape(-1, 1, 1)
+    found = latent.relaxed_log_ratio(params, eps, temperature, prior_temperature).mean()
+
+    y = torch.arange(-40, 40, 0.01, dtype=torch.float64) / temperature
+    q = stats.logistic(0.8 / temperature, 1 / temperature)  # the logit of a Binary Concrete is logistic
+    p = stats.logistic(0.0, 1 / prior_temperature)
+    expected = (q.pdf(y) * (q.logpdf(y) - p.logpdf(y))).sum() * 0.01 / temperature
+    assert math.isclose(float(found), expected, rel_tol=1e-3)
+    # The categorical latent with the same two probabilities is the same model.
+    two = torch.tensor([[0.8, 0.0]], dtype=torch.float64)
+    difference = torch.cat([eps, torch.zeros_like(eps)], -1).unsqueeze(2)
+    same = CategoricalLatent(1, 2).relaxed_log_ratio(two, difference, temperature, prior_temperature)
+    torch.testing.assert_close(same, latent.relaxed_log_ratio(params, eps, temperature, prior_temperature))
+
+
+@pytest.mark.parametrize("latent", DISCRETE, ids=names)
+def test_relaxed_log_ratio_against_torch_distributions(latent):
+    """The log-Jacobian cancels in the ratio, so densities of the relaxed samples themselves may be used."""
+    params = random_params(latent, 4)
+    eps = latent.noise(params, 3, generator=seeded(14))
+    z = latent.relaxed(params, eps, 0.7)
+
+    def relaxed_density(logits, temperature):
+        t = torch.tensor(temperature, dtype=torch.float64)
+        if isinstance(latent, BernoulliLatent):
+            return distributions.RelaxedBernoulli(t, logits=logits).log_prob(z).sum(-1)
+        logits = logits.reshape(-1, *latent.event_shape)
+        return distributions.RelaxedOneHotCategorical(t, logits=logits).log_prob(z).sum(-1)
+
+    expected = relaxed_density(params, 0.7) - relaxed_density(torch.zeros_like(params), 0.4)
+    torch.testing.assert_close(latent.relaxed_log_ratio(params, eps, 0.7, 0.4), expected)
+
+
+def test_gaussian_relaxed_log_ratio_is_the_log_ratio_of_its_sample():
+    latent = LATENTS[2]
+    params = random_params(latent, 4)
+    eps = latent.noise(params, 3, generator=seeded(15))
+    q, p = oracle(latent, params), oracle(latent, torch.zeros_like(params))
+    z = q.base_dist.loc + q.base_dist.scale * eps
+    torch.testing.assert_close(latent.relaxed_log_ratio(params, eps, 0.5, 2.0), q.log_prob(z) - p.log_prob(z))
+
+
+@pytest.mark.parametrize("latent", LATENTS, ids=names)
+def test_gradients(latent):
+    params = random_params(latent, 2).requires_grad_()
+    eps = latent.noise(params, 2, generator=seeded(16))
+    assert torch.autograd.gradcheck(lambda p: latent.relaxed(p, eps, 0.7), (params,))
+    assert torch.autograd.gradcheck(latent.kl, (params,))
+    assert torch.autograd.gradcheck(lambda p: latent.relaxed_log_ratio(p, eps, 0.7, 0.5), (params,))
+    z = latent.hard(params.detach(), eps)
+    assert torch.autograd.gradcheck(lambda p: latent.log_prob(z, p), (params,))
+
+
+@pytest.mark.parametrize("latent", LATENTS, ids=names)
+def test_bad_arguments(latent):
+    size, params = latent.num_parameters, random_params(latent, 2).float()
+    event = torch.zeros(3, 2, *latent.event_shape)
+    for call in (latent.kl, latent.mode, lambda p: latent.noise(p, 1), lambda p: latent.hard(p, event)):
+        with pytest.raises(ValueError, match=rf"params must have shape \(B, {size}\), got \(2, {size + 1}\)"):
+            call(torch.zeros(2, size + 1))
+    with pytest.raises(ValueError, match=r"params.*nan"):
+        latent.kl(params * math.nan)
+    for wrong in (event[..., :1], event[..., :-1], torch.zeros(())):
+        shape = r"\(" + ", ".join(map(str, wrong.shape))
+        for call in (latent.hard, latent.relaxed, lambda p, e: latent.relaxed_log_ratio(p, e, 1.0, 1.0)):
+            with pytest.raises(ValueError, match=f"noise.*{shape}"):
+                call(params, wrong)
+        for call in (latent.prior_log_prob, lambda z: latent.log_prob(z, params)):
+            with pytest.raises(ValueError, match=f"z must have shape.*{shape}"):
+                call(wrong)
+    if not isinstance(latent, GaussianLatent):
+        for temperature in (0.0, -1.0, math.nan):
+            with pytest.raises(ValueError, match=f"temperature.*{temperature}"):
+                latent.relaxed(params, event, temperature)
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: BernoulliLatent(0), "num_bits must be at least 1, got 0"),
+        (lambda: CategoricalLatent(0, 3), "num_variables must be at least 1, got 0"),
+        (lambda: CategoricalLatent(3, 0), "num_categories must be at least 1, got 0"),
+        (lambda: GaussianLatent(-1), "num_dimensions must be at least 1, got -1"),
+    ],
+)
+def test_bad_sizes(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+@pytest.mark.parametrize("latent", LATENTS, ids=names)
+def test_an_empty_batch_stays_empty(latent):
+    params = torch.zeros(0, latent.num_parameters)
+    eps = latent.noise(params, 3)
+    assert latent.kl(params).shape == (0,) and latent.log_prob(latent.hard(params, eps), params).shape == (
+        3,
+        0,
+    )

@@ -1,0 +1,240 @@
+"""Training: schedules against closed forms, and a loop that learns what can be known exactly."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from catvae_lib import network
+from catvae_lib.data import Dataset, Split
+from catvae_lib.latent import BernoulliLatent, Latent
+from catvae_lib.training import TemperatureSchedule, TrainConfig, fit
+from catvae_lib.vae import VAE
+
+
+def two_images(copies: int = 100) -> Dataset:
+    """Two equiprobable images of four pixels, opposites of each other: the entropy is ln 2."""
+    images = torch.tensor([[1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 1.0]]).repeat(copies, 1)
+    split = Split(images, torch.arange(2).repeat(copies))
+    return Dataset("two images", (2, 2), split, split.first(10), split.first(10))
+
+
+def small_vae(seed: int = 0, latent: Latent | None = None) -> VAE:
+    torch.manual_seed(seed)
+    latent = latent or BernoulliLatent(2)
+    return VAE(network.linear(4, latent.num_parameters), latent, network.linear(latent.num_features, 4))
+
+
+def weights(vae: VAE) -> Tensor:
+    return torch.cat([parameter.detach().flatten() for parameter in vae.parameters()])
+
+
+# Schedules
+
+
+def test_exponential_schedule_is_its_formula() -> None:
+    schedule = TemperatureSchedule.exponential(start=1.0, floor=0.5, rate=3e-5)
+    for step in (0, 1, 5000, 23_104):
+        assert schedule(step) == pytest.approx(math.exp(-3e-5 * step), rel=1e-15)
+    assert schedule(23_104) > 0.5
+    assert schedule(23_105) == schedule(10**9) == 0.5  # ln 2 / 3e-5 = 23104.9
+
+
+def test_schedule_moves_only_every_so_many_steps() -> None:
+    schedule = TemperatureSchedule.exponential(start=1.0, floor=0.1, rate=1e-3, every=500)
+    assert schedule(0) == schedule(499) == 1.0
+    assert schedule(500) == schedule(999) == pytest.approx(math.exp(-0.5))
+
+
+def test_schedule_scaled_to_a_budget_reaches_its_floor_on_time() -> None:
+    schedule = TemperatureSchedule.reaching_floor(start=1.0, floor=0.5, steps=300)
+    values = [schedule(step) for step in range(400)]
+    assert values == sorted(values, reverse=True)
+    assert values[150] == pytest.approx(math.sqrt(0.5))
+    assert values[299] > 0.5
+    assert values[300] == pytest.approx(0.5)
+
+
+def test_constant_schedule_never_moves() -> None:
+    assert {TemperatureSchedule.constant(0.7)(step) for step in (0, 1, 10**6)} == {0.7}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"start": 0.0}, "start must be positive and finite, got 0.0"),
+        ({"start": 1.0, "floor": -0.5}, "floor must be positive and finite, got -0.5"),
+        ({"start": 0.5, "floor": 1.0}, "floor must not exceed start 0.5, got 1.0"),
+        ({"start": 1.0, "floor": 0.5, "rate": -1.0}, "rate must be at least 0 and finite, got -1.0"),
+        ({"start": 1.0, "floor": 0.5, "rate": math.nan}, "rate must be at least 0 and finite, got nan"),
+        ({"start": 1.0, "floor": 0.5, "every": 0}, "every must be at least 1, got 0"),
+    ],
+)
+def test_bad_schedules_are_refused(arguments: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        TemperatureSchedule(**arguments)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"epochs": 0}, "epochs must be at least 1, got 0"),
+        ({"batch_size": -1}, "batch_size must be at least 1, got -1"),
+        ({"learning_rate": 0.0}, "learning_rate must be positive and finite, got 0.0"),
+        ({"learning_rate": math.inf}, "learning_rate must be positive and finite, got inf"),
+        ({"sample": "hard"}, "sample must be one of 'relaxed', 'straight_through', got 'hard'"),
+        ({"kl": "none"}, "kl must be one of 'analytic', 'concrete', got 'none'"),
+        ({"seed": -1}, "seed must be at least 0, got -1"),
+    ],
+)
+def test_bad_configurations_are_refused(change: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        replace(TrainConfig(), **change)  # type: ignore[arg-type]
+
+
+# The loop
+
+
+@pytest.mark.parametrize("sample", ["relaxed", "straight_through"])
+def test_training_reaches_the_entropy_of_the_data(sample: str) -> None:
+    """No model's mean negative log-likelihood is below ln 2 = 0.693; a trained one comes within 0.1 nats."""
+    vae, data = small_vae(), two_images()
+    config = TrainConfig(
+        track_samples=10,
+        epochs=60,
+        batch_size=20,
+        learning_rate=0.1,
+        temperature=TemperatureSchedule.reaching_floor(1.0, 0.2, steps=300),
+        sample=sample,
+    )
+    history = fit(vae, data, config)
+    score = -vae.bound(data.test.images, 1000, generator=torch.Generator().manual_seed(0)).mean().item()
+    assert math.log(2) - 0.02 < score < math.log(2) + 0.1  # 0.02: the bound is itself a Monte Carlo number
+    assert history.epochs[-1].multi_sample > history.epochs[0].multi_sample + 1
+
+
+def test_history_holds_the_three_numbers_of_the_model_as_it_stands() -> None:
+    """The last entry is recomputed from the model: hard codes by enumeration, relaxed by many draws."""
+    vae, data = small_vae(), two_images()
+    config = TrainConfig(epochs=3, batch_size=20, temperature=TemperatureSchedule.constant(0.5))
+    config = replace(config, track_images=10, track_samples=4000)
+    history = fit(vae, data, config)
+    columns = history.columns()
+    assert columns["epoch"] == [0, 1, 2, 3]
+    assert columns["step"] == [0, 10, 20, 30]
+    x = data.validation.images
+    codes = torch.cartesian_prod(torch.tensor([0.0, 1.0]), torch.tensor([0.0, 1.0]))[:, None].expand(4, 10, 2)
+    params = vae.encode(x)
+    log_joint = vae.log_weight(x, codes, params) + vae.latent.log_prob(codes, params)
+    exact = torch.logsumexp(log_joint, 0).mean().item()  # ln p(x)
+    # weights differ by less than e^2 here, so 4000 samples put the bound within 0.05 of ln p(x)
+    assert columns["multi_sample"][-1] == pytest.approx(exact, abs=0.05)
+    assert columns["single_sample"][-1] <= columns["multi_sample"][-1] + 0.3  # one draw an image
+    noise = vae.noise(x, 5000, generator=torch.Generator().manual_seed(9))
+    relaxed = -vae.loss(x, noise, 0.5).total.mean().item()
+    assert columns["relaxed_objective"][-1] == pytest.approx(
+        relaxed, abs=0.6
+    )  # one draw for each of 10 images
+
+
+def test_same_seed_same_weights_and_another_seed_others() -> None:
+    runs = []
+    for seed in (3, 3, 4):
+        vae = small_vae()
+        fit(vae, two_images(), TrainConfig(epochs=2, batch_size=20, seed=seed))
+        runs.append(weights(vae))
+    assert torch.equal(runs[0], runs[1])
+    assert not torch.equal(runs[0], runs[2])
+
+
+def test_training_does_not_touch_the_global_generator() -> None:
+    torch.manual_seed(11)
+    expected = torch.rand(3)
+    vae = small_vae()
+    torch.manual_seed(11)
+    fit(vae, two_images(), TrainConfig(epochs=1, batch_size=20))
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_every_image_is_seen_once_an_epoch() -> None:
+    seen: list[Tensor] = []
+    vae, data = small_vae(), two_images(copies=15)
+    images = torch.rand(30, 4, generator=torch.Generator().manual_seed(0)).round(decimals=3)
+    data = replace(data, train=Split(images, torch.zeros(30, dtype=torch.int64)))
+    inner = vae.loss
+
+    def spy(x: Tensor, *args: object, **kwargs: object) -> object:
+        seen.append(x)
+        return inner(x, *args, **kwargs)  # type: ignore[arg-type]
+
+    vae.loss = spy  # type: ignore[method-assign, assignment]
+    fit(vae, data, TrainConfig(epochs=1, batch_size=10, track_images=1, track_samples=1))
+    batches = torch.cat([x for x in seen if len(x) == 10])
+    assert sorted(batches.tolist()) == sorted(images.tolist())
+    assert batches.tolist() != images.tolist()  # shuffled
+
+
+def test_dynamic_binarization_draws_new_bits_every_epoch() -> None:
+    """Grey training images (0.5) must reach the loss as bits, other bits each time; five standard errors."""
+    seen: list[Tensor] = []
+    vae, data = small_vae(), two_images()
+    grey = torch.full((1000, 4), 0.5)
+    data = replace(data, train=Split(grey, torch.zeros(1000, dtype=torch.int64)), binarization="dynamic")
+    inner = vae.loss
+
+    def spy(x: Tensor, *args: object, **kwargs: object) -> object:
+        seen.append(x)
+        return inner(x, *args, **kwargs)  # type: ignore[arg-type]
+
+    vae.loss = spy  # type: ignore[method-assign, assignment]
+    fit(vae, data, TrainConfig(epochs=2, batch_size=500, track_images=1, track_samples=1))
+    batches = [x for x in seen if len(x) == 500]
+    assert all(bool(((x == 0) | (x == 1)).all()) for x in batches)
+    assert float(torch.cat(batches).mean()) == pytest.approx(0.5, abs=5 * 0.5 / 8000**0.5)
+    assert not torch.equal(batches[0], batches[2])
+
+
+def test_learning_rate_falls_to_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    rates: list[float] = []
+    step = torch.optim.Adam.step
+
+    def spy(self: torch.optim.Adam, *args: object) -> object:
+        rates.append(self.param_groups[0]["lr"])
+        return step(self, *args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(torch.optim.Adam, "step", spy)
+    fit(small_vae(), two_images(), TrainConfig(epochs=4, batch_size=20, learning_rate=0.5))
+    assert rates[0] == 0.5
+    assert rates[20] == pytest.approx(0.25)  # halfway down half a cosine of 40 steps
+    assert rates == sorted(rates, reverse=True)
+    assert 0 < rates[-1] < 0.001
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_loss_that_is_not_finite_stops_the_run(bad: float) -> None:
+    class Breaks(nn.Linear):
+        calls = 0
+
+        def forward(self, z: Tensor) -> Tensor:
+            self.calls += 1
+            return super().forward(z) + (bad if self.calls == 12 else 0.0)
+
+    vae = VAE(network.linear(4, 2), BernoulliLatent(2), Breaks(2, 4))
+    with pytest.raises(FloatingPointError, match=r"the training loss became (nan|inf) in epoch 1"):
+        fit(vae, two_images(), TrainConfig(epochs=5, batch_size=20))
+
+
+def test_data_that_do_not_fit_are_refused_before_any_step() -> None:
+    vae, data = small_vae(), two_images(copies=5)
+    before = weights(vae)
+    with pytest.raises(ValueError, match="batch_size must be at most the 10 training images, got 11"):
+        fit(vae, data, TrainConfig(batch_size=11))
+    grey = replace(data, train=Split(data.train.images * 255, data.train.labels))
+    with pytest.raises(ValueError, match=r"data.train.images must lie in \[0, 1\], got 255.0"):
+        fit(vae, grey, TrainConfig(batch_size=5))
+    wide = replace(data, train=Split(torch.zeros(10, 6), data.train.labels))
+    with pytest.raises(ValueError, match=r"data.train.images \(10, 6\) do not fit the model"):
+        fit(vae, wide, TrainConfig(batch_size=5))
+    assert torch.equal(weights(vae), before)

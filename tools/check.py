@@ -1,0 +1,80 @@
+"""Check what nbval cannot see: that notebooks were run as they stand, and that their pictures still hold."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+import figures
+from book import KERNEL, LANGUAGE, ROOT, Chapter, chapters, from_source
+from guards import GUARDS, claim_lines, counts, too_long
+
+APPENDIX = "A"  # the list of errata may be as long as it must
+
+
+def drifted(chapter: Chapter, notebook: NotebookNode) -> list[str]:
+    """The notebook must hold the cells of its text, and the metadata that `make run` stores."""
+    if not chapter.source.exists():
+        return [f"notebooks/source/{chapter.name}.py is missing: write the text, not the notebook"]
+    expected, found = _cells(from_source(chapter.source)), _cells(notebook)
+    if notebook.metadata != {"kernelspec": KERNEL, "language_info": LANGUAGE}:
+        return ["its metadata is not what `make run` stores: run `make run`"]
+    if len(expected) != len(found):
+        return [f"it has {len(found)} cells, its text {len(expected)}: run `make run`"]
+    pairs = enumerate(zip(expected, found, strict=True), 1)
+    return [f"cell {number} differs from its text: run `make run`" for number, (a, b) in pairs if a != b]
+
+
+def _cells(notebook: NotebookNode) -> list[tuple[str, str, object]]:
+    return [(cell.cell_type, cell.source, cell.metadata) for cell in notebook.cells]
+
+
+def check_notebook(chapter: Chapter, notebook: NotebookNode, stored: Path, fresh: Path | None) -> list[str]:
+    """Everything that is wrong with one notebook."""
+    chosen = [guard for guard in GUARDS if not (guard is too_long and chapter.number == APPENDIX)]
+    findings = [finding for guard in chosen for finding in guard(notebook)]
+    return drifted(chapter, notebook) + findings + figures.check_chapter(chapter, notebook, stored, fresh)
+
+
+def check_book(root: Path, fresh: Path | None) -> tuple[list[str], list[str]]:
+    """A table of what is compared, and everything that is wrong."""
+    stored = root / "figures"
+    totals = [0] * 5
+    shown: set[str] = set()
+    table = [_row("notebook", ["code cells", "compared", "ignored", "claims", "pictures"])]
+    findings = []
+    for chapter in chapters(root):
+        if not chapter.notebook.exists():
+            findings.append(f"{chapter.name}: was never executed: run `make run`")
+            continue
+        notebook = nbformat.read(chapter.notebook, as_version=4)
+        wrong = check_notebook(chapter, notebook, stored, fresh)
+        findings += [f"{chapter.name}: {finding}" for finding in wrong]
+        drawn = figures.names(notebook)
+        shown.update(drawn)
+        row = [*counts(notebook), len(claim_lines(notebook)), len(drawn)]
+        table.append(_row(chapter.name, row))
+        totals = [total + number for total, number in zip(totals, row, strict=True)]
+    return [*table, _row("total", totals)], findings + figures.orphans(shown, stored)
+
+
+def _row(name: str, values: list[int] | list[str]) -> str:
+    return f"{name:<32}" + "".join(f"{value:>12}" for value in values)
+
+
+def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--fresh", type=Path, help="the folder of pictures that a fresh run drew")
+    options = parser.parse_args(arguments)
+    table, findings = check_book(root, options.fresh)
+    print("\n".join(table))
+    for finding in findings:
+        print(finding, file=sys.stderr)
+    print(f"{len(findings)} findings")
+    return 1 if findings else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
