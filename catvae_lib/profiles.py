@@ -37,7 +37,7 @@ class Profile:
 
 PROFILES = {
     "smoke": Profile("smoke", "cpu", 1, 2_000, 3, 100, 10, 100, 50),
-    "cpu": Profile("cpu", "cpu", 1, 50_000, 8, 500, 100, 2_000, 1_000),
+    "cpu": Profile("cpu", "cpu", 1, 50_000, 7, 500, 100, 2_000, 1_000),
     "gpu": Profile("gpu", "cuda", None, 50_000, 200, 500, 100, 10_000, 1_000),
 }
 
