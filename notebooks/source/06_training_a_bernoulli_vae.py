@@ -268,6 +268,7 @@ top.annotate("ln 2, a bit that is always certain", (199, 0.67), ha="right", va="
 top.set(xlabel="bit, most used first", ylabel="mean KL (nats)", title="How much each bit says")
 seaborn.heatmap(on, cmap="cividis", xticklabels=5, ax=bottom, cbar_kws={"label": "share of ones"})
 bottom.set(xlabel="bit, most used first", ylabel="digit", title="How often it is 1")
+bottom.tick_params(axis="y", rotation=0)
 alt = "Above: the mean KL of the 200 bits, sorted, falls from the most used to nearly nothing. Below: a map "
 alt += "of the 40 most used bits by digit; each column has its own pattern of dark and light."
 plot.show(fig, "06_bit_usage", alt, {"usage": usage, "share of ones": on}, rtol=RTOL)
@@ -288,16 +289,19 @@ with torch.no_grad():
     before = torch.sigmoid(vae.decode(code)).cpu()
 change = (images - before).abs().sum(1)  # ink that one bit moves, in pixels
 most, least = change.topk(9).indices, change.topk(9, largest=False).indices
-rows = {"9 strongest bits": torch.cat([before, images[most]])}
-rows |= {"9 weakest bits": torch.cat([before, images[least]])}
-alt = "A decoded seven and, beside it, nine versions with one bit flipped. The strongest bits bend, thin or "
-alt += "thicken its strokes; the weakest leave it as it was."
+rows = {"strongest bits": images[most], "what changed": (0.5 + images[most] - before).clamp(0, 1)}
+rows = {name: torch.cat([before, row]) for name, row in (rows | {"weakest bits": images[least]}).items()}
+alt = (
+    "Three rows that begin with a decoded seven. Nine copies with one strong bit flipped; where they gained "
+)
+alt += "ink (dark) or lost it (light), in patches along the stroke; nine with a weak bit flipped, unchanged."
 moved = {"ink moved by each bit, sorted": change.sort(descending=True).values}
 plot.show(plot.image_grid(rows, digits.image_shape), "06_flipped_bits", alt, moved, rtol=RTOL)
 
 # %% [markdown]
-# The first image of each row is the untouched digit. One strong bit bends a stroke; no single bit turns the
-# digit into another. The code is distributed: what we would call the class is spread over many bits.
+# The first image of each row is the untouched digit. One strong bit adds ink in one place (dark) and takes
+# it away in another (light), so a stroke bends or moves. No single bit turns the digit into another. The
+# code is distributed: what we would call the class is spread over many bits.
 #
 # ## What could go wrong
 #
