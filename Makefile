@@ -38,6 +38,8 @@ test: $(READY) ## lint, types, unit tests, every notebook's outputs compared, an
 		--nbval --nbval-current-env --nbval-cell-timeout=300 $(wildcard notebooks/*.ipynb)
 	$(BIN)/python tools/check.py --fresh $(FRESH)
 
+# What a reader tries out does not replace the book's figures.
+lab: export CATVAE_FIGURES := $(CURDIR)/.cache/lab-figures
 lab: $(READY) ## open JupyterLab on the notebooks
 	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks
 

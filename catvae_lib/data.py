@@ -30,14 +30,14 @@ _DRAWN_AT_ONCE = 1000  # images; bounds the memory of a draw to a few MB
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Images `(N, D)`, float32 in [0, 1], and labels `(N,)`, int64."""
+    """Images `(N, D)` in [0, 1], float32 when loaded, and labels `(N,)`, int64."""
 
     images: Tensor
     labels: Tensor
 
-    def to(self, device: torch.device | str) -> "Split":
-        """Return the split on a device."""
-        return Split(self.images.to(device), self.labels.to(device))
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> "Split":
+        """Return the split on a device, its images in a precision (as they are, if None)."""
+        return Split(self.images.to(device, dtype), self.labels.to(device))
 
     def first(self, count: int) -> "Split":
         """Return the split's first images; all of them if it holds fewer."""
@@ -56,9 +56,10 @@ class Dataset:
     test: Split
     binarization: Binarization = "fixed"
 
-    def to(self, device: torch.device | str) -> "Dataset":
-        """Return the dataset with every tensor on a device."""
-        train, validation, test = (part.to(device) for part in (self.train, self.validation, self.test))
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> "Dataset":
+        """Return the dataset with every tensor on a device, its images in a precision."""
+        parts = (self.train, self.validation, self.test)
+        train, validation, test = (part.to(device, dtype) for part in parts)
         return replace(self, train=train, validation=validation, test=test)
 
 

@@ -1,6 +1,7 @@
 """Training: what to do (TrainConfig), one plain loop (fit), and what happened (History)."""
 
 import math
+import os
 from dataclasses import asdict, dataclass, field, fields
 
 import torch
@@ -157,7 +158,7 @@ class History:
 
 
 def fit(vae: VAE, data: Dataset, config: TrainConfig) -> History:
-    """Train a VAE on a dataset that lies on the VAE's device.
+    """Train a VAE on a dataset of the VAE's device and precision.
 
     Plain Adam on shuffled batches; a last batch that is not full is left out. Same seed and same start, same
     result on a CPU.
@@ -181,7 +182,8 @@ def fit(vae: VAE, data: Dataset, config: TrainConfig) -> History:
     _check(vae, images, config, generator)
     optimizer = torch.optim.Adam(vae.parameters(), lr=config.learning_rate, fused=True)
     history = History([_track(vae, data, config, epoch=0, step=0)])
-    bar = tqdm(range(1, config.epochs + 1), desc="epochs", unit="epoch")
+    quiet = os.environ.get("TQDM_DISABLE") == "1"  # which tqdm's notebook bar does not read itself
+    bar = tqdm(range(1, config.epochs + 1), desc="epochs", unit="epoch", disable=quiet)
     for epoch in bar:
         worst = _train_epoch(vae, optimizer, data, config, epoch, generator)
         if not math.isfinite(worst):

@@ -206,6 +206,9 @@ class VAE(nn.Module):
         _validate.floating("x", x)
         if x.ndim != 2:
             raise ValueError(f"x must have shape (B, D), got {tuple(x.shape)}")
+        weight = next(self.parameters(), x)
+        if x.dtype != weight.dtype:
+            raise ValueError(f"x must have the dtype of the model's weights, {weight.dtype}, got {x.dtype}")
         if self.likelihood == "bernoulli":
             _validate.inside_unit_interval("x", x)
 

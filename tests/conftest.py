@@ -11,6 +11,8 @@ import hypothesis
 import pytest
 import torch
 
+collect_ignore = ["broken_notebooks"]  # notebooks for the tests of the guards, not modules with doctests
+
 hypothesis.settings.register_profile("book", derandomize=True, deadline=None, database=None)
 hypothesis.settings.load_profile("book")
 torch.set_num_threads(1)

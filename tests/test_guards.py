@@ -216,7 +216,7 @@ BROKEN: dict[str, tuple[Callable[[NotebookNode], None], str]] = {
     "too many lines": (set_source(LAST, "x = 1\n" * 21), "cell 12 has 21 lines, more than 20"),
     "missing part": (set_source(0, "Nothing."), 'the text lacks "after this chapter you can"'),
     "missing solution": (set_metadata(SOLUTION, tags=[]), '2 cells are tagged "solution"'),
-    "open solution": (set_metadata(SOLUTION, jupyter={}), "a solution is open"),
+    "open solution": (set_metadata(SOLUTION, jupyter={}), "a solution is stored open"),
 }
 
 

@@ -149,6 +149,16 @@ def test_same_seed_same_weights_and_another_seed_others() -> None:
     assert not torch.equal(runs[0], runs[2])
 
 
+def test_training_runs_in_the_precision_of_the_model_and_the_data() -> None:
+    vae, data = small_vae().double(), two_images()
+    with pytest.raises(ValueError, match=r"x must have the dtype of the model's weights, torch.float64"):
+        fit(vae, data, TrainConfig(epochs=1, batch_size=20))
+    fit(vae, data.to("cpu", torch.float64), TrainConfig(epochs=1, batch_size=20))
+    learnt = weights(vae)
+    assert learnt.dtype == torch.float64
+    assert not torch.equal(learnt, learnt.float().double())  # gradients that float32 cannot hold
+
+
 def test_training_does_not_touch_the_global_generator() -> None:
     torch.manual_seed(11)
     expected = torch.rand(3)

@@ -448,3 +448,10 @@ def test_a_decoder_without_weights_can_generate() -> None:
     images = vae.generate(50, generator=torch.Generator().manual_seed(0))
     ink = torch.sigmoid(torch.tensor([0.0, 1.0])).tolist()  # of a bit 0 and of a bit 1
     assert {round(value, 6) for value in images.flatten().tolist()} == {round(v, 6) for v in ink}
+
+
+def test_images_of_another_precision_than_the_weights_are_refused() -> None:
+    vae = VAE(network.linear(4, 2), BernoulliLatent(2), network.linear(2, 4)).double()
+    with pytest.raises(ValueError, match=r"x must have the dtype of the model's weights, torch.float64"):
+        vae.bound(torch.ones(3, 4), 5)
+    assert vae.bound(torch.ones(3, 4, dtype=torch.float64), 5).dtype == torch.float64

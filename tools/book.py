@@ -54,6 +54,8 @@ def from_source(source: Path) -> NotebookNode:
     for cell in notebook.cells:
         digest = hashlib.sha256(f"{cell.cell_type}\n{cell.source}".encode()).hexdigest()[:8]
         seen[digest] = seen.get(digest, 0) + 1
+        if "solution" in cell.metadata.get("tags", []):
+            cell.metadata["jupyter"] = NotebookNode(source_hidden=True)
         cell.id = digest if seen[digest] == 1 else f"{digest}-{seen[digest]}"
     return notebook
 

@@ -212,7 +212,7 @@ def missing_part(notebook: NotebookNode) -> list[str]:
             f'{len(solutions)} cells are tagged "solution": at least {FEWEST_SOLUTIONS} exercises, solved'
         )
     if any(not cell.metadata.get("jupyter", {}).get("source_hidden") for cell in solutions):
-        findings.append('a solution is open: add jupyter={"source_hidden": true} to its header')
+        findings.append("a solution is stored open: run `make run`")
     return findings
 
 

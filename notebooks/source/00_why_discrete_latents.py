@@ -4,7 +4,7 @@
 # This chapter derives the loss of a variational auto-encoder (VAE) on a model small enough to sum by hand,
 # shows how a Gaussian sample is differentiated, and finds the place where the same idea fails for bits.
 #
-# *Minutes:* about 25 to read, seconds to run. *Hardware:* any laptop. *Before this:* nothing but
+# *Minutes:* about 30 to read, seconds to run. *Hardware:* any laptop. *Before this:* nothing but
 # probability, a little PyTorch, and the article that this book accompanies.
 #
 # After this chapter you can
@@ -90,8 +90,9 @@ plot.show(fig, "00_digits", alt=seen, data={"images": images})
 # \end{aligned}
 # $$
 #
-# The last line is the evidence lower bound, the ELBO. What Jensen's step loses is
-# $\mathrm{KL}(q(z \mid x) \,\|\, p(z \mid x))$: nothing is lost when $q$ is the exact posterior.
+# The last line is the evidence lower bound, the ELBO; for a continuous code read integrals for the sums.
+# Put $p(z)\, p(x \mid z) = p(x)\, p(z \mid x)$ into the second line to see what Jensen's step loses:
+# $\mathrm{KL}(q(z \mid x) \,\|\, p(z \mid x))$. Nothing is lost when $q$ is the exact posterior.
 #
 # The article's loss, printed twice above its Eq. (1), estimates the expectation with $L$ samples:
 #
@@ -111,10 +112,15 @@ plot.show(fig, "00_digits", alt=seen, data={"images": images})
 # and $0.6$ if $z = 1$. The sum over codes has two terms, so everything can be computed: $p(x) = 0.35$, and
 # the posterior of $z = 1$ is $0.30 / 0.35 = 6/7$. We try the proposal $q(z = 1 \mid x) = \theta = 0.6$.
 #
-# With 200 bits the expectation cannot be summed, but codes can be drawn. So the second cell draws. Its
-# estimate with $L$ samples is right on average for every $L$, even for $L = 1$. A larger $L$ only makes it
-# less noisy: the spread falls as $1 / \sqrt L$. The KL term needs no samples here; chapter 05 is about its
-# closed form.
+# With 200 bits the expectation cannot be summed, but codes can be drawn. So the second cell draws
+# (chapter 03 says how a bit is drawn). Its estimate with $L$ samples is right on average for every $L$,
+# even for $L = 1$. A larger $L$ only makes it less noisy: the spread falls as $1 / \sqrt L$. The KL term
+# needs no samples here; chapter 05 is about its closed form.
+#
+# *How to read a claim.* A line that starts with `claim` holds what the cell computed, then what a closed
+# form or another source demands, the tolerance after `+-`, and the source in brackets. If it does not
+# hold, the cell fails. A simulated number gets five standard errors: with a fresh seed right code misses
+# that about once in two million runs.
 
 # %%
 prior = torch.tensor([0.5, 0.5])  # p(z) for z = 0 and z = 1
@@ -148,7 +154,7 @@ for number in (1, 100):  # the article's L
     five_errors = 5 * standard_error(loss)
     claim(f"00.loss_{number}", loss.mean(), -elbo(q), five_errors, "enumeration: -ELBO, n = 5000")
     spread, squares = loss.std(), (loss - loss.mean()).square()
-    five_errors = 5 * standard_error(squares) / (2 * spread)
+    five_errors = 5 * standard_error(squares) / (2 * spread)  # since d sqrt(v) = dv / (2 sqrt(v))
     source = "closed form: ln 6 sqrt(0.24 / L)"
     claim(f"00.spread_{number}", spread, one_sample_spread / math.sqrt(number), five_errors, source)
 
@@ -177,8 +183,9 @@ highest = (curve - log_p_x).max()
 claim("00.nowhere_above", highest, 0, 0, "Jensen's inequality, 199 values of theta", relation="<=")
 
 # %% [markdown]
-# The hill touches the line at one point, the posterior. Climbing the hill has therefore two uses: it makes
-# the proposal better, and, where the decoder is learned too, it pushes $\ln p(x)$ up from below.
+# The hill touches the line at one point, the posterior. Climbing the hill has therefore two uses: it
+# makes the proposal better, and, where the decoder is learned too, it raises a value that $\ln p(x)$
+# cannot fall below.
 #
 # ## A sample that can be differentiated
 #
@@ -303,6 +310,9 @@ plot.show(fig, "00_two_gradients", alt=alt, data={"edges": edges, **shares}, rto
 # is zero wherever it exists. The *probability* of a one does move with the logit, with slope
 # $\theta (1 - \theta)$, which is $1/4$ at $\theta = 0.5$. Each sample is a step; only their average is
 # smooth.
+#
+# The next cell asks PyTorch. A comparison and an argmax have no gradient at all; `torch.round` has one,
+# and it is 0 everywhere. Then we draw the step beside three smooth curves that could stand in for it.
 
 # %%
 logits = torch.zeros(100_000, requires_grad=True)  # theta = 0.5
@@ -342,9 +352,9 @@ alt = "A step from 0 to 1, sigmoids that approach it as lambda falls, and their 
 plot.show(fig, "00_step_and_relaxations", alt=alt, data=series)
 
 # %% [markdown]
-# Left, the step and three sigmoids $\sigma((\text{logit} + \text{noise}) / \lambda)$. Right, their slopes:
-# the black line is zero everywhere, the bumps are not. A small temperature $\lambda$ is close to the step,
-# but its slope is large in few places and zero in most.
+# Left, the step and three sigmoids $\sigma((\text{logit} + \text{noise}) / \lambda)$. Right, their
+# slopes: the black line is zero everywhere, the bumps are not. A small temperature $\lambda$ is close to
+# the step, but its slope is large in few places and almost zero elsewhere.
 #
 # ## The plan: z = g(parameters, noise)
 #
@@ -372,7 +382,7 @@ plot.show(fig, "00_step_and_relaxations", alt=alt, data=series)
 # | $Q$ | number of bits of a code | `num_bits` | |
 # | $N$, $K$ | variables; categories of each | `num_variables`, `num_categories` | |
 # | $\theta$ | probability that a bit is 1 | through `logits` | any |
-# | $\ln\theta - \ln(1 - \theta)$ | logit of a bit | `logits` | any |
+# | $\ell = \ln\theta - \ln(1 - \theta)$ | logit of a bit | `logits` | any |
 # | $\pi$ | probabilities of the categories | through `logits` | `(..., K)` |
 # | $\ln\pi$, up to a constant | logits of the categories | `logits` | `(..., K)` |
 # | $u$ | uniform noise in (0, 1) | `u` | any |
@@ -388,7 +398,8 @@ plot.show(fig, "00_step_and_relaxations", alt=alt, data=series)
 # | $\ln w$ | $\ln p(x \mid z) + \ln p(z) - \ln q(z \mid x)$ | `log_weight` | `(S, B)` |
 #
 # All values are in nats (natural logarithms; 1 bit is $\ln 2$ nats). $\sigma$ with an argument is the
-# sigmoid, $\sigma$ alone a standard deviation.
+# sigmoid, $\sigma$ alone a standard deviation. $\pi$ in $\pi^2/6$ is the number. In a distribution
+# function or a density, $x$ is its argument.
 
 # %% [markdown]
 # ## What could go wrong
@@ -436,7 +447,8 @@ claim("00.exact_theta", exact_theta, 6 / 7, 0.0005, "closed form: the posterior"
 # the picture: `assert_close(gap(theta), log_p_x - curve)`.
 
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% tags=["solution"]
+# Solution 1
 def gap(theta):
     return density.bernoulli_kl(torch.logit(theta), prior_logits=math.log(6))  # the logit of 6/7 is ln 6
 
@@ -451,7 +463,8 @@ claim("00.gap", gap(q[1]), log_p_x - elbo(q), 0.0005, "enumeration: ln p(x) - EL
 # which returns the single-draw gradients. You are done when on 200,000 draws of $z$ their mean is still 2,
 # and their variance 14 in place of 30, each within five standard errors.
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% tags=["solution"]
+# Solution 2
 z = 1 + torch.special.ndtri(noise.uniform(200_000, generator=torch.Generator().manual_seed(5)))
 
 
@@ -473,7 +486,8 @@ claim("00.baseline_variance", squares.mean(), 14, 5 * standard_error(squares), "
 # $f(1) = \ln 0.6$.
 
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% tags=["solution"]
+# Solution 3
 def bit_gradient(logit, f0, f1):
     theta = torch.sigmoid(logit)
     return (1 - theta) * f0 * (0 - theta) + theta * f1 * (1 - theta)  # = theta (1 - theta) (f1 - f0)

@@ -4,7 +4,7 @@
 # One formula bends a uniform random number into Gumbel noise, the noise from which the next chapters draw
 # categories.
 #
-# *Minutes:* about 30 to read, seconds to run. *Hardware:* any laptop. *Before this:* chapter 00.
+# *Minutes:* about 25 to read, seconds to run. *Hardware:* any laptop. *Before this:* chapter 00.
 #
 # After this chapter you can
 #
@@ -51,10 +51,11 @@ torch.set_printoptions(precision=4)
 #
 # ## The formula
 #
-# Let $\mu$ be the location, $\beta > 0$ the scale, and $z = (x - \mu)/\beta$. The Gumbel distribution has
+# Let $\mu$ be the location and $\beta > 0$ the scale. The Gumbel distribution has
 #
-# $$F(x) = \exp\left(-e^{-z}\right) \quad\text{(CDF)}, \qquad
-# f(x) = F'(x) = \frac{1}{\beta}\exp\left(-z - e^{-z}\right) \quad\text{(density)}.$$
+# $$F(x) = \exp\left(-e^{-(x - \mu)/\beta}\right) \quad\text{(CDF)}, \qquad
+# f(x) = F'(x) = \frac{1}{\beta}\exp\left(-\frac{x - \mu}{\beta} - e^{-(x - \mu)/\beta}\right)
+# \quad\text{(density)}.$$
 #
 # To sample from it, solve $u = F(\epsilon)$ for $\epsilon$. Take the logarithm, change the sign, take the
 # logarithm again:
@@ -110,14 +111,14 @@ plot.show(fig, "01_bent_uniform", alt, {"u": u, "eps": eps, "x": x, "cdf": densi
 
 # %% [markdown]
 # Lines that start evenly spaced land crowded where the curve is steep and far apart where it is flat. The
-# slope of the CDF is the density, drawn below. The left tail ends early; the right tail is long.
+# slope of the CDF is the density, drawn below. The left tail is short; the right tail is long.
 #
 # ## Density against CDF
 #
 # The article defines the Gumbel distribution by $p(\epsilon) = \exp(-\exp(-(\epsilon - \mu)/\beta))$. Is
-# that a density? A density must have total area 1. Integrate the printed formula up to $L$. With
-# $t = e^{-x}$ the area is $\int_{e^{-L}}^\infty e^{-t}/t\,dt$, which is $L - \gamma$ up to a term of size
-# $e^{-L}$ ($\gamma$ is Euler's constant).
+# that a density? A density must have total area 1. Integrate the printed formula up to $c$. With
+# $t = e^{-x}$ the area is $\int_{e^{-c}}^\infty e^{-t}/t\,dt$, which is $c - \gamma$ up to a term of size
+# $e^{-c}$ ($\gamma$ is Euler's constant).
 
 
 # %%
@@ -137,7 +138,7 @@ def gumbel_density(x):
 
 EULER = np.euler_gamma
 for upper in (10, 20, 50):
-    claim(f"01.printed_{upper}", area(printed, upper), upper - EULER, 0.005, "closed form: L - gamma")
+    claim(f"01.printed_{upper}", area(printed, upper), upper - EULER, 0.005, "closed form: c - gamma")
 claim("01.density", area(gumbel_density, 50), 1, 1e-6, "closed form: a density has area 1")
 assert torch.equal(density.gumbel_cdf(eps), printed(eps))  # the article's formula is the CDF
 torch.testing.assert_close(density.gumbel_log_density(eps), gumbel_density(eps).log())
@@ -167,15 +168,15 @@ plot.show(fig, "01_density_and_cdf", alt, data)
 #
 # ## Where the distribution comes from
 #
-# Take $n$ waiting times $E_i$, exponential with mean 1. The longest of them grows like $\ln n$. What is
-# left after subtracting it?
+# Take $n$ independent waiting times $E_i$, exponential with mean 1. The longest of them grows like
+# $\ln n$. What is left after subtracting it?
 #
 # $$P\left(\max_i E_i - \ln n \le x\right) = \left(1 - \frac{e^{-x}}{n}\right)^n
 # \longrightarrow \exp\left(-e^{-x}\right).$$
 #
-# So Gumbel noise is the noise of the largest of many. How fast is the limit reached? Write $t = e^{-x}$.
-# The gap $e^{-t} - (1 - t/n)^n$ is close to $t^2 e^{-t}/(2n)$, largest at $t = 2$: the two CDFs are at most
-# about $2e^{-2}/n$ apart.
+# So Gumbel noise is what the longest of many waiting times leaves. How fast is the limit reached? Write
+# $t = e^{-x}$. The gap $e^{-t} - (1 - t/n)^n$ is close to $t^2 e^{-t}/(2n)$, largest at $t = 2$: the two
+# CDFs are at most about $2e^{-2}/n$ apart.
 #
 # ## Location, scale and moments
 #
@@ -189,8 +190,9 @@ plot.show(fig, "01_density_and_cdf", alt, data)
 # | mean | $\gamma$ | $\mu + \beta\gamma$ |
 # | variance | $\pi^2/6$ | $\beta^2\pi^2/6$ |
 #
-# The cell measures the gap between the CDFs for four values of $n$, then checks the table with a million
-# draws at $\mu = 2$ and $\beta = 3$. Each tolerance is five standard errors; that of the variance uses the
+# The mode solves $f' = 0$ and the median $F = 1/2$; mean and variance we quote. The cell measures the gap
+# between the CDFs for four values of $n$, then checks the last three rows with a million draws at
+# $\mu = 2$ and $\beta = 3$. Each tolerance is five standard errors; that of the variance uses the
 # kurtosis of the Gumbel distribution, $27/5$.
 
 # %%
@@ -219,18 +221,18 @@ claim("01.standard_mean", exact_mean, EULER, 1e-6, "closed form: Euler's constan
 #
 # ## An empirical check
 #
-# Three moments can agree while the distribution is wrong. Compare the whole CDF instead. The
-# Kolmogorov-Smirnov distance is $D = \sup_x |F_n(x) - F(x)|$, where $F_n(x)$ is the share of samples up to
-# $x$.
+# Mean, median and variance can be right while the distribution is wrong. Compare the whole CDF instead.
+# The Kolmogorov-Smirnov distance is $D = \sup_x |F_n(x) - F(x)|$, where $F_n(x)$ is the share of samples
+# up to $x$.
 #
 # A verdict is worth little without two numbers. The *false-alarm rate* is the probability that a right
 # sampler is rejected. The *smallest detectable deviation* is the distance between the CDFs from which on a
 # wrong sampler is rejected with probability 99 %. We choose both, and `sample_size_for` returns the number
 # of samples they cost.
 #
-# For a false-alarm rate as small as one in a million we do not trust the limit distribution of $D$. There
-# `continuous_fit` uses $P(D > d) \le 2e^{-2nd^2}$, which holds for every $n$ (Dvoretzky, Kiefer and
-# Wolfowitz).
+# `continuous_fit` takes the p-value, the probability of so large a $D$, from the distribution of $D$ for
+# a right sampler. For a false-alarm rate as small as one in a million it uses the simple bound
+# $P(D > d) \le 2e^{-2nd^2}$ instead, which holds for every $n$ (Dvoretzky, Kiefer and Wolfowitz).
 
 # %%
 n = sample_size_for(0.01, false_alarm=1e-3)
@@ -274,14 +276,13 @@ for formula, eps in variants.items():
     print(f"{formula:18s} mean {mean:7.4f}, distance {fit.statistic:.4f}, rejected: {fit.rejected}")
 
 # %% [markdown]
-# The third variant is the mirror image, the distribution of the *smallest* of many. It looks healthy: every
-# number is finite.
+# The third variant is the mirror image, minus a Gumbel variable. It looks healthy: every number is finite.
 #
-# **The generator returns exactly 0.** PyTorch's float32 uniforms are the $2^{24}$ multiples of $2^{-24}$
-# from 0 to $1 - 2^{-24}$. At 0 the naive formula gives $-\ln(-\ln 0) = -\infty$. That happens once in
-# 16,777,216 draws: rare in a test, common in a training run. How many draws does a test need to meet it
-# with probability 99 %? And if the value were wrong but finite, how many would the check of the CDF need
-# for a deviation of $2^{-24}$? Enumerating all the numbers is cheaper than either.
+# **The generator returns exactly 0.** On a CPU PyTorch's float32 uniforms are the $2^{24}$ multiples of
+# $2^{-24}$ from 0 to $1 - 2^{-24}$. At 0 the naive formula gives $-\ln(-\ln 0) = -\infty$. That happens
+# once in 16,777,216 draws: rare in a test, common in a training run. How many draws does a test need to
+# meet it with probability 99 %? And if the value were wrong but finite, how many would the check of the
+# CDF need for a deviation of $2^{-24}$? Enumerating all the numbers is cheaper than either.
 
 # %%
 draws = torch.rand(100_000, generator=torch.Generator().manual_seed(5))
@@ -380,7 +381,8 @@ claim("01.torch_bound", bound, 23 * math.log(2), 0.0005, "closed form: 23 ln 2")
 # `density.gumbel_cdf`.
 
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% tags=["solution"]
+# Solution 1
 def gumbel_by_waiting(u):
     """P(-ln E <= x) = P(E >= exp(-x)) = exp(-exp(-x)): the Gumbel CDF."""
     return -torch.log(-torch.log1p(-u))
@@ -399,7 +401,8 @@ print(fit)
 # `mean + std * torch.special.ndtri(u)`.
 
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% tags=["solution"]
+# Solution 2
 MEAN, STD = EULER, math.pi / math.sqrt(6)
 
 
@@ -424,7 +427,8 @@ print(fit)
 # draws, and the mean of the maxima is your location plus $\gamma$ within five standard errors.
 
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% tags=["solution"]
+# Solution 3
 def location_of_maximum(m):
     """exp(-m exp(-x)) = exp(-exp(-(x - ln m))): the location is ln m."""
     return math.log(m)
@@ -443,8 +447,8 @@ claim("01.max_of_50", largest.mean(), expected, five_errors, "closed form: ln 50
 # %% [markdown]
 # ## What you can now do
 #
-# - You can tell density from CDF: the article's formula is the CDF, because its area grows like
-#   $L - \gamma$.
+# - You can tell density from CDF: the article prints the CDF for the density. The area under it up to $c$
+#   grows like $c - \gamma$, so it is no density.
 # - You have derived $\epsilon = \mu - \beta\ln(-\ln u)$ by inverting the CDF.
 # - You have seen the Gumbel distribution appear as the limit of maxima, and checked its mean, median and
 #   variance for a location and a scale.
@@ -458,7 +462,7 @@ claim("01.max_of_50", largest.mean(), expected, five_errors, "closed form: ln 50
 # - E. J. Gumbel, *Statistical Theory of Extreme Values and Some Practical Applications*, National Bureau of
 #   Standards, 1954.
 # - A. Dvoretzky, J. Kiefer, J. Wolfowitz, *Asymptotic minimax character of the sample distribution
-#   function*, Annals of Mathematical Statistics 27, 1956; constant by P. Massart, Annals of Probability 18,
-#   1990.
+#   function*, Annals of Mathematical Statistics 27, 1956; constant by P. Massart, Annals of Probability
+#   18, 1990.
 # - E. Jang, S. Gu, B. Poole, *Categorical Reparameterization with Gumbel-Softmax*, arXiv:1611.01144, 2016.
 # - C. J. Maddison, A. Mnih, Y. W. Teh, *The Concrete Distribution*, arXiv:1611.00712, 2016.

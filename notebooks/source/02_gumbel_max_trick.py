@@ -4,7 +4,7 @@
 # Add Gumbel noise to log-probabilities and take the largest: the winner is a sample from the categorical
 # distribution.
 #
-# *Minutes:* about 35 to read, seconds to run. *Hardware:* any laptop. *Before this:* chapter 01.
+# *Minutes:* about 30 to read, seconds to run. *Hardware:* any laptop. *Before this:* chapter 01.
 #
 # After this chapter you can
 #
@@ -52,8 +52,9 @@ def gumbel(shape, seed):
 # ## The question
 #
 # A category takes the values $1, \dots, K$ with probabilities $\pi_1, \dots, \pi_K$. A sampler could walk
-# along the cumulative sums until it passes a uniform number. Is there a sampler that keeps the parameters
-# and the noise apart, $z = g(\pi, \epsilon)$, like the Gaussian one?
+# along the cumulative sums until it passes a uniform number. That is a $g(\pi, u)$ too, but it needs
+# probabilities that sum to 1, and which category a given $u$ picks depends on how they are numbered. Is
+# there a sampler that adds noise to every log-probability, as the Gaussian one adds it to the mean?
 #
 # ## The formula
 #
@@ -117,8 +118,9 @@ plot.show(fig, "02_thirty_draws", alt, {"perturbed": perturbed, "winner": winner
 #
 # $$\arg\max_k\left(\ln\pi_k - \ln E_k\right) = \arg\min_k \frac{E_k}{\pi_k}.$$
 #
-# $E_k/\pi_k$ is the waiting time for a bus of line $k$ when $\pi_k$ such buses come per minute. Of all
-# buses that come, a share $\pi_k$ belongs to line $k$. So the first one does with probability $\pi_k$.
+# $E_k/\pi_k$ is the waiting time for a bus of line $k$ when $\pi_k$ such buses come per minute, at random
+# times. Of all buses that come, a share $\pi_k$ belongs to line $k$. So the first one does with
+# probability $\pi_k$.
 #
 # **A proof.** Let the weights be $w_k > 0$ with sum $W$; probabilities are $\pi_k = w_k/W$. Put
 # $V_k = \ln w_k + \epsilon_k$.
@@ -177,8 +179,8 @@ alt += "They follow one Gumbel curve scaled by 0.2, 0.3 and 0.5."
 plot.show(fig, "02_winner_and_value", alt, {"x": x, "shape": shape, "bars": bars})
 
 # %% [markdown]
-# The three histograms have one shape and three sizes. All peak at the same place, so the height of the
-# winning value says nothing about who won.
+# The three histograms are one curve in three sizes. So the winning value, high or low, says nothing about
+# who won.
 #
 # ## How many samples does a check need?
 #
@@ -260,9 +262,11 @@ plot.show(
 )
 
 # %% [markdown]
-# The dots lie on the curve of the closed form. How many samples are enough depends on *where* the error is:
-# the right curve needs about twice as many for the same largest deviation. `sample_size_for` takes the
-# hardest case, so that the power is 0.99 whatever the direction.
+# The dots lie on the curve of the closed form. How many samples are enough depends on *where* the error
+# is: the right curve needs about twice as many for the same largest deviation. It is the hardest case:
+# the error sits on the category whose probability is nearest to one half, and the others share the rest
+# in proportion to their probabilities, which makes the noncentrality smallest. `sample_size_for` covers
+# this case, so that the power is at least 0.99 whatever the direction.
 #
 # ## Draws without replacement
 #
@@ -322,8 +326,8 @@ for p in (torch.tensor([0.3, 0.7], dtype=torch.float64), pi):
 
 # %% [markdown]
 # With two categories only the difference $\epsilon_1 - \epsilon_2$ matters. It is symmetric, so flipping
-# the sign of the noise changes nothing: the accepted row at $K = 2$ is right. From $K = 3$ on it is wrong.
-# Test with at least three categories of unequal probability.
+# the sign of the noise changes nothing: the accepted row at $K = 2$ is right. From $K = 3$ on it is
+# wrong, unless all probabilities are equal. Test with at least three categories of unequal probability.
 #
 # **The noise is reused.** A common slip draws one row of noise and lets it broadcast over a batch. Then
 # every single draw is right and the draws taken together are not. A check of single counts cannot see that;
@@ -389,7 +393,8 @@ for shift in (0, 10, 100):
 # `sampling.gumbel_max(weights.log(), -waiting.log())` on 100,000 rows, exactly.
 
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% tags=["solution"]
+# Solution 1
 def race(weights, waiting):
     """The first arrival: argmin of E_k / w_k."""
     arrival = waiting / weights
@@ -410,9 +415,9 @@ print("100,000 equal winners;", categorical_fit(race(weights, waiting).sum(0), p
 # `sample_size_for` says 8,444.
 
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% tags=["solution"]
+# Solution 2: -epsilon = ln E, so the winner has the largest E_k / (1 / p_k).
 def flipped(p):
-    """-epsilon = ln E, so the winner has the largest E_k / (1 / p_k)."""
     result = torch.zeros_like(p)
     for order in permutations(range(len(p))):
         left, probability = (1 / p).sum(), 1.0
@@ -439,7 +444,8 @@ print(fit)
 # $\pi/\sqrt{6n}$ (here $\pi$ is the number).
 
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% tags=["solution"]
+# Solution 3
 def estimate_log_sum_exp(logits, n, generator):
     eps = noise.gumbel((n, len(logits)), generator=generator, dtype=logits.dtype)
     return float((logits + eps).amax(-1).mean()) - EULER

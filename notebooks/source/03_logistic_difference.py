@@ -54,8 +54,8 @@ torch.set_printoptions(precision=4, sci_mode=False)
 # ## The formula
 #
 # **The difference is logistic.** Write $F(g) = \exp(-e^{-g})$ for the Gumbel CDF and
-# $f(g) = e^{-g}\exp(-e^{-g})$ for its density. Fix $\epsilon_2 = g$, ask for $\epsilon_1 \le x + g$, and
-# average over $g$:
+# $f(g) = e^{-g}\exp(-e^{-g})$ for its density. The two variables are independent. Fix $\epsilon_2 = g$, ask
+# for $\epsilon_1 \le x + g$, and average over $g$:
 #
 # $$\begin{aligned}
 # P(\epsilon_1 - \epsilon_2 \le x) &= \int_{-\infty}^{\infty} F(x + g)\, f(g)\, dg \\
@@ -64,9 +64,9 @@ torch.set_printoptions(precision=4, sci_mode=False)
 # &= \frac{1}{1 + e^{-x}} = \sigma(x).
 # \end{aligned}$$
 #
-# This is the logistic distribution. The inverse of $\sigma$ is $\ln u - \ln(1 - u)$, so
+# This is the logistic distribution. The inverse of $\sigma$ is $\mathrm{logit}(u) = \ln u - \ln(1 - u)$, so
 # $\epsilon_1 - \epsilon_2$ has the distribution of $\ln u - \ln(1 - u)$ with $u \sim U(0, 1)$. The article
-# states this above Eq. (3) and takes the proof from [Maddison et al. 2016] and [Ben-Akiva and Lerman 1985].
+# states this above Eq. (3) and leaves the proof to [Maddison et al. 2016] and [Ben-Akiva and Lerman 1985].
 #
 # **The hard bit** (article, above Eq. (3)):
 #
@@ -99,8 +99,8 @@ print("sigmoid(x)  ", torch.sigmoid(x))
 claim("03.convolution", (integral - torch.sigmoid(x)).abs().max(), 0, 1e-9, "closed form: sigmoid(x)")
 
 # %% [markdown]
-# Next the formulas themselves, on three bits and three uniform numbers. The library splits each formula into
-# two steps: `noise` turns $u$ into logistic noise, and `sampling` adds the logit.
+# Next the formulas themselves, on three bits that share one uniform number. The library splits each formula
+# into two steps: `noise` turns $u$ into logistic noise, and `sampling` adds the logit.
 
 # %%
 theta = torch.tensor([0.2, 0.5, 0.9], dtype=torch.float64)
@@ -231,15 +231,15 @@ plot.show(fig, "03_soft_bit", alt, {"z": grid, "temperatures": temperatures, "de
 # it will never meet when the bits are hard. At $\lambda = 0.1$ only about 0.055 of the draws are left in the
 # middle half.
 #
-# The last line of the first cell holds at every temperature: rounding the soft bit gives the hard bit,
-# because $\sigma$ is increasing and $\sigma(0) = 0.5$. Temperature changes how far $z$ is from its corner,
-# never which corner is nearer.
+# The last line of the cell before the picture holds at every temperature: rounding the soft bit gives the
+# hard bit, because $\sigma$ is increasing and $\sigma(0) = 0.5$. Temperature changes how far $z$ is from its
+# corner, never which corner is nearer.
 #
 # ## What could go wrong
 #
 # **One Gumbel in place of two.** A bit has one parameter, so it is tempting to give it one Gumbel variable.
 # The article does not: its Eq. (3) is right up to the temperature. But the Torch code that its author
-# published with the series in 2018 computes
+# published with the series in 2018 computes, with $p$ for our $\theta$,
 #
 # $$z = \sigma\left(\frac{\ln p + \epsilon}{\lambda}\right), \qquad \epsilon \sim \mathrm{Gu}(0, 1),$$
 #
@@ -280,11 +280,12 @@ for p in (0.5, 1.0):
 # into the number of draws that reject it with probability $0.99$, at one false alarm in a thousand.
 
 # %%
-print("   p   off by   draws needed | one Gumbel          off by   draws needed | missing term")
+print("        one Gumbel                missing term")
+print("   p    off by  draws needed      off by  draws needed")
 for p in (0.01, 0.1, 0.5, 0.9):
     gaps = [p - (1 - math.exp(-p)), p - p / (1 + p)]
     sizes = [stats.sample_size_for(gap, [p, 1 - p]) for gap in gaps]
-    print(f"{p:4}  {gaps[0]:.5f}  {sizes[0]:13,}{'':23}{gaps[1]:.5f}  {sizes[1]:13,}")
+    print(f"{p:4}   {gaps[0]:.5f}  {sizes[0]:12,}     {gaps[1]:.5f}  {sizes[1]:12,}")
 
 p, repeats = 0.5, 500
 suffices = stats.sample_size_for(p - (1 - math.exp(-p)), [p, 1 - p])
@@ -346,10 +347,10 @@ for name, value in (("naive ", naive), ("direct", direct)):
     print(name, [round(v, 3) for v in value.tolist()], "gradient", [round(v, 3) for v in gradient.tolist()])
 
 # %% [markdown]
-# At $\ell = 20$ the naive logit is infinite and its gradient is NaN. One such bit spoils every weight of the
-# encoder. At $\ell = -20$ nothing happens, so the bug waits for a bit that learns to be on. Clamping $\theta$
-# hides the NaN, and sets the gradient to 0 in its place. The remedy is to take logits from the network and
-# never leave them. All functions of `sampling` and `density` do.
+# At $\ell = 20$ the naive logit is infinite and its gradient is NaN. One such bit soon makes every weight of
+# the encoder NaN. At $\ell = -20$ nothing happens, so the bug waits for a bit that learns to be on. Clamping
+# $\theta$ hides the NaN, and sets the gradient to 0 in its place. The remedy is to take logits from the
+# network and never leave them. All functions of `sampling` and `density` do.
 #
 # **$\theta = 0$, $\theta = 1$, $u = 0$.** The article's formulas hold for $0 < \theta < 1$ and for $u$ in the
 # *open* interval. `torch.rand` can return exactly 0: in float32 once in $2^{24}$ draws. Then a bit that is
@@ -379,7 +380,8 @@ claim("03.noise.high", ends[1], 24 * math.log(2), 1e-4, "closed form: 24 ln 2")
 # write `bit_from_uniform(theta, u)` with one comparison. You are done when it equals
 # `sampling.bernoulli_threshold` on 100,000 float64 uniforms at $\theta = 0.3$.
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% tags=["solution"]
+# Solution 1
 # ln(u / (1 - u)) > ln((1 - theta) / theta); the logit is increasing, and logit(1 - theta) is the right side.
 
 
@@ -402,7 +404,8 @@ print("equal on", len(u), "draws")
 # 100,000 of the published ones.
 
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% tags=["solution"]
+# Solution 2
 def repaired(p: float, first: Tensor, second: Tensor, temperature: float) -> Tensor:
     """Eq. (3): the second category has a log-probability and a Gumbel variable as well."""
     return torch.sigmoid((math.log(p) + first - math.log(1 - p) - second) / temperature)
@@ -427,7 +430,8 @@ print("repaired: ", mended, "\npublished: ", published, sep="")
 # $q = 1 - 1/e$. Hint: `density.bernoulli_kl` takes infinite logits.
 
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% tags=["solution"]
+# Solution 3
 def charged_and_drawn(p: float) -> tuple[Tensor, Tensor]:
     """KL to the fair coin of what the loss assumes, and of what the one-Gumbel sampler draws."""
     probabilities = torch.tensor([p, 1 - math.exp(-p)], dtype=torch.float64)

@@ -118,7 +118,8 @@ plot.show(fig, "04_simplex", alt, {"temperatures": temperatures, "points": point
 
 # %% [markdown]
 # The four triangles show the same 400 noise vectors, coloured by the hard sample. As $\lambda$ falls, each
-# point moves from the middle towards its own corner. It never changes colour.
+# point moves from the middle towards its own corner. It never leaves the third of the triangle where its
+# colour is the nearest corner.
 #
 # ## The mean and the argmax
 #
@@ -126,10 +127,11 @@ plot.show(fig, "04_simplex", alt, {"temperatures": temperatures, "points": point
 #
 # **The formula.** $E[x]$ is an integral over the noise. The softmax depends on the differences
 # $v_1 = \epsilon_1 - \epsilon_3$ and $v_2 = \epsilon_2 - \epsilon_3$ only, and these have a density in closed
-# form, by the substitution of chapter 03 with one factor more:
+# form. For $K$ categories, multiply the $K$ Gumbel densities and integrate over the last variable, with the
+# substitution $t = e^{-\epsilon_K}$ of chapter 03:
 #
-# $$p(v_1, \ldots, v_{K-1}) = (K-1)!\;
-# \frac{e^{-v_1 - \cdots - v_{K-1}}}{\left(1 + e^{-v_1} + \cdots + e^{-v_{K-1}}\right)^{K}}.$$
+# $$p(v_1, \ldots, v_{K-1}) = e^{-v_1 - \cdots - v_{K-1}} \int_0^\infty t^{K-1}\, e^{-t\,s}\, dt
+# = (K-1)!\; \frac{e^{-v_1 - \cdots - v_{K-1}}}{s^K}, \qquad s = 1 + e^{-v_1} + \cdots + e^{-v_{K-1}} .$$
 #
 # So a sum over a grid of $(v_1, v_2)$ gives $E[x]$ to many digits, without a random number. The samples must
 # agree with it within five standard errors.
@@ -166,7 +168,8 @@ print("argmax against pi:", stats.categorical_fit(torch.bincount(hard), pi))
 #
 # ## The density
 #
-# **The question.** Some losses need $\ln p(x)$ for a relaxed sample. What is it?
+# **The question.** Some losses need $\ln p(x)$ of a relaxed sample, for example to compare a relaxed $q$ with
+# a relaxed prior. What is it?
 #
 # **The formula.** Take logarithms, $y = \ln x$. The log-ratio $y_k - y_K$ is
 # $(\ln\pi_k - \ln\pi_K + v_k)/\lambda$: the noise difference $v_k$, shifted and scaled. Put that into the
@@ -233,14 +236,14 @@ plot.show(fig, "04_density", alt, {"x": shares, "in_x": in_x, "log_ratio": ratio
 #
 # ## Three thresholds
 #
-# **The question.** In $x$, when does the density have a mode *inside* the simplex? A relaxation for discrete
-# codes should not: its samples should prefer corners. Texts give several thresholds. There are three
-# statements, all about the density of $x$ on the simplex:
+# **The question.** In $x$, when does the density have a mode (a local maximum) *inside* the simplex? That of
+# a relaxation for discrete codes should have none: its samples should prefer corners. Texts give several
+# thresholds. There are three statements, all about the density of $x$ on the simplex:
 #
 # 1. *Below $\lambda = 1$ there is no interior mode*, at any $\pi$ and any $K$.
 # 2. *Above $\lambda = 1$ uniform $\pi$ has one*, at the centre, for any $K$.
 # 3. *The density is log-convex for every $\pi$ exactly if $\lambda \le 1/(K-1)$.* Log-convex is more than "no
-#    interior mode": it curves upward everywhere.
+#    interior mode": $\ln p$ curves upward everywhere.
 #
 # The third is often quoted as if it were the first. For $K = 2$ they agree; for $K = 10$ they are $1/9$ and
 # $1$.
@@ -249,11 +252,11 @@ plot.show(fig, "04_density", alt, {"x": shares, "in_x": in_x, "log_ratio": ratio
 # step, $x_k (1 + e_k)$, with $\sum_k x_k e_k = 0$ so that the sum stays 1. Then $\ln p(x)$ has the second
 # derivative
 #
-# $$Q(e) = (\lambda + 1) \sum_k (1 - K\lambda w_k)\, e_k^2 + K\lambda^2 \Big(\sum_k w_k e_k\Big)^2 .$$
+# $$C(e) = (\lambda + 1) \sum_k (1 - K\lambda w_k)\, e_k^2 + K\lambda^2 \Big(\sum_k w_k e_k\Big)^2 .$$
 #
 # A stationary point has $K\lambda w_k = \lambda + 1 - K x_k$ for every $k$. This equation gives $w$, and so
 # $\pi$, from $x$: **each point $x$ with all $x_k < (\lambda + 1)/K$ is stationary for exactly one $\pi$.** A
-# scan over points $x$ is therefore a scan over all stationary points at all $\pi$. A mode has $Q \le 0$ in
+# scan over points $x$ is therefore a scan over all stationary points at all $\pi$. A mode has $C \le 0$ in
 # all directions.
 #
 # In the cells below, `scan` draws points and reports two numbers. The first is the lowest curvature at any
@@ -264,7 +267,7 @@ plot.show(fig, "04_density", alt, {"x": shares, "in_x": in_x, "log_ratio": ratio
 
 # %%
 def curvatures(x: Tensor, w: Tensor, t: float) -> Tensor:
-    """Eigenvalues, ascending, of Q at temperature t on the steps e with sum x e = 0: (..., K - 1)."""
+    """Eigenvalues, ascending, of C at temperature t on the steps e with sum x e = 0: (..., K - 1)."""
     k = x.shape[-1]
     form = torch.diag_embed((t + 1) * (1 - k * t * w)) + k * t**2 * w[..., :, None] * w[..., None, :]
     columns = torch.cat([x[..., None], torch.eye(k, dtype=x.dtype)[:, 1:].expand(*x.shape, k - 1)], -1)
@@ -324,13 +327,17 @@ plot.show(fig, "04_thresholds", alt, series, rtol=1e-4)
 # although the density is not log-convex for all $\pi$. And statement 2 is about uniform $\pi$: the last claim
 # shows that at $\lambda = 1.2$, $K = 3$, an interior mode needs logits within one half of each other.
 #
-# A scan shows, a proof settles. At a stationary point with largest entry $m = x_1$, take the step towards
-# that corner, $e_1 = (1 - m)/m$ and $e_k = -1$ for the others. Then $Q / (\lambda + 1)$ is linear in
-# $\lambda$: positive at $\lambda = 0$, and $(Km - 1)(1 - 2/K)/m^2 \ge 0$ at $\lambda = 1$. So $Q > 0$ for
-# every $\lambda$ between: the point is no mode. At the centre with uniform $\pi$ every curvature is
-# $1 - \lambda^2$, which is negative above 1. And with $w_1 \to 1$, $x_1 \to 0$ the step $e = (1, 0, \ldots)$
-# has $Q = 1 - (K-1)\lambda$, which is negative above $1/(K-1)$. That the density is log-convex up to there is
-# shown in [Maddison et al. 2016].
+# A scan shows, a proof settles. At a stationary point the equation above removes $w$:
+#
+# $$\frac{C(e)}{\lambda + 1} = \sum_k (K x_k - \lambda)\, e_k^2
+# + \frac{\lambda + 1}{K} \Big(\sum_k e_k\Big)^2 .$$
+#
+# Call the largest entry $m = x_1$ and take the step towards its corner, $e_1 = (1 - m)/m$ and $e_k = -1$ for
+# the others. The right side is linear in $\lambda$: positive at $\lambda = 0$, and
+# $(Km - 1)(1 - 2/K)/m^2 \ge 0$ at $\lambda = 1$. So $C > 0$ for every $\lambda < 1$: the point is no mode. At
+# the centre with uniform $\pi$ every curvature is $1 - \lambda^2$, which is negative above 1. And with
+# $w_1 \to 1$, $x_1 \to 0$ the step $e = (1, 0, \ldots)$ has $C = 1 - (K-1)\lambda$, which is negative above
+# $1/(K-1)$. That the density is log-convex up to there is shown in [Maddison et al. 2016].
 #
 # ## Bias against variance
 #
@@ -346,10 +353,11 @@ plot.show(fig, "04_thresholds", alt, series, rtol=1e-4)
 # bit and differentiates as if it were soft: $f'(b)\, x(1 - x)/\lambda$. Each has a mean and a variance over
 # the noise. Bias is mean minus exact gradient.
 #
-# As $\lambda \to 0$ the factor $x(1-x)/\lambda$ becomes a narrow spike at the threshold, and $x$ runs evenly
-# from 0 to 1 across it. So the relaxed mean tends to $\theta(1-\theta)\int_0^1 f'(x)\,dx$, which is exact.
-# Straight-through sees $f'$ only at the two ends, and its mean tends to
-# $\theta(1-\theta)\,(f'(0) + f'(1))/2$: the trapezoid rule with one interval.
+# As $\lambda \to 0$ the factor $x(1-x)/\lambda = dx/d\ell$ becomes a narrow spike at the threshold. There
+# $\ell + \text{noise}$ has the density $\theta(1-\theta)$, and $x$ runs from 0 to 1. So the relaxed mean
+# tends to $\theta(1-\theta)\int_0^1 f'(x)\,dx$, which is exact. Straight-through sees $f'$ only at the two
+# ends, each under half of the spike, and its mean tends to $\theta(1-\theta)\,(f'(0) + f'(1))/2$: the
+# trapezoid rule with one interval.
 #
 # The first cell takes the gradients of 400,000 draws with autograd. The second computes their mean and
 # variance from the formulas, by an integral over the one noise variable, and compares.
@@ -391,7 +399,9 @@ def moments(temperature: float, power: int = 4) -> list[tuple[float, float]]:
 
 for t in (0.1, 1.0):
     for name, sample, row in zip(("relaxed", "straight"), measured[t], moments(t), strict=True):
+        square = (sample - sample.mean()).square()
         claim(f"04.{name}.{t}", sample.mean(), row[0], 5 * stats.standard_error(sample), "quadrature")
+        claim(f"04.{name}2.{t}", square.mean(), row[1], 5 * stats.standard_error(square), "variance, as well")
 limit = 0.25 * (4 * 0.55**3 - 4 * 0.45**3) / 2  # theta (1 - theta) (f'(0) + f'(1)) / 2
 slack = limit * 0.05**2 * math.pi**2 / 12  # the first term that the limit drops
 claim("04.straight.limit", moments(0.05)[1][0], limit, slack, "trapezoid rule")
@@ -422,9 +432,9 @@ plot.show(fig, "04_bias_variance", alt, series, rtol=1e-4)
 # temperature 1 the mean of the relaxed gradient is 0.0051, less than half of it. At $0.1$ it is 0.0124. The
 # straight-through mean tends to 0.0376, about three times the exact gradient.
 #
-# Lowering the temperature buys less bias and pays with variance, which grows like $1/\lambda$. For
-# straight-through it buys nothing: the squared bias rises to the error of the trapezoid rule, and the
-# variance grows as well.
+# A lower temperature buys a smaller bias and pays with variance, which grows like $1/\lambda$. For
+# straight-through it buys nothing here: the bias rises to the error of the trapezoid rule, and the variance
+# grows as well.
 #
 # ## What could go wrong
 #
@@ -491,19 +501,21 @@ claim("04.kept", mean[0].detach(), 30 / 0.5, slack, "logit / temperature")
 # With the temperature first the third category comes with a share of 0.658 where $\pi_3 = 0.5$. With the flat
 # softmax the two variables share a mass of 1; each should have 1.
 #
-# One in seven samples of ten equal categories has no density in the second cell. The clamped logit, divided
-# by the temperature, has a mean near 31.9 where 60 is right.
+# In the second cell one in seven samples of ten equal categories, at $\lambda = 0.05$, has no density. The
+# clamped logit, divided by the temperature, has a mean near 31.9 where 60 is right.
 #
 # ## Exercises
 #
-# **1. The curvature by autograd.** The formula for $Q$ was stated, not derived. Derive it, and check it:
+# **1. The curvature by autograd.** The formula for $C$ was stated, not derived. Derive it, and check it:
 # write `autograd_curvatures(x, logits, temperature)` for one point $x$. It differentiates
 # $\ln p(x_k (1 + e_k))$ twice in $e$ at 0 with `torch.autograd.functional.hessian`, and returns the
 # eigenvalues on the steps with $\sum_k x_k e_k = 0$. You are done when it equals `curvatures` at
-# $x = (0.2, 0.3, 0.1, 0.4)$, equal logits and $\lambda = 0.7$. Mind the Jacobian.
+# $x = (0.2, 0.3, 0.1, 0.4)$, equal logits (they give the $w$ of the text) and $\lambda = 0.7$. Mind the
+# Jacobian.
 
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% tags=["solution"]
+# Solution 1
 def autograd_curvatures(x: Tensor, logits: Tensor, temperature: float) -> Tensor:
     """Eigenvalues of the second derivative of the log-density of x (1 + e)."""
 
@@ -516,6 +528,7 @@ def autograd_curvatures(x: Tensor, logits: Tensor, temperature: float) -> Tensor
     return torch.linalg.eigvalsh(steps.mT @ hessian @ steps)
 
 
+# On paper: ln p(x (1 + e)) = const - (t + 1) sum ln(1 + e) - K ln sum w (1 + e)^-t, to second order in e.
 x = torch.tensor([0.2, 0.3, 0.1, 0.4], dtype=torch.float64)
 by_autograd = autograd_curvatures(x, torch.zeros_like(x), 0.7)
 torch.testing.assert_close(by_autograd, curvatures(x, torch.softmax(-0.7 * torch.log(x), -1), 0.7))
@@ -524,11 +537,12 @@ print("curvatures:", by_autograd)
 # %% [markdown]
 # **2. The best temperature.** The mean of $n$ relaxed gradients has the squared error bias² + variance$/n$.
 # Write `best_temperature(n)`, which searches `temperatures` and `rows` of the last figure. You are done when
-# the temperature falls from $n = 1$ to $100$ to $10{,}000$. What does that say about annealing the
-# temperature with a small batch?
+# the temperature falls from $n = 1$ to $100$ to $10{,}000$. What does that say about lowering the temperature
+# far in a training run with a small batch?
 
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% tags=["solution"]
+# Solution 2
 def best_temperature(n: int) -> float:
     """Temperature with the smallest mean squared error of an average of n relaxed gradients."""
     errors = [(mean - exact_gradient) ** 2 + variance / n for (mean, variance), _ in rows]
@@ -539,22 +553,26 @@ best = [round(best_temperature(n), 3) for n in (1, 100, 10_000)]
 assert best[0] > best[1] > best[2]
 print("best temperature for 1, 100 and 10,000 draws:", best)
 # With few draws variance rules: a temperature below what the batch can average away makes the gradient worse.
+# (The first value is the end of the grid; with one draw the best temperature lies above it.)
 
 # %% [markdown]
 # **3. Where straight-through is right.** Repeat the limit with the loss $(b - 0.45)^2$ (`power=2`). Write
 # `trapezoid_error(power)`: the limit of the straight-through mean minus the exact gradient, at
-# $\theta = 0.5$. You are done when it is 0 for power 2, and when `moments(0.05, power=2)` agrees with the
-# limit as closely as in the text. Why did the text not use the square?
+# $\theta = 0.5$. You are done when it is 0 for power 2 and the difference in the text, $0.025$, for power 4,
+# and when `moments(0.05, power=2)` agrees with its limit as closely as in the text. Why did the text not use
+# the square?
 
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% tags=["solution"]
+# Solution 3
 def trapezoid_error(power: int) -> float:
     """Error of the trapezoid rule for the integral of f' from 0 to 1, times theta (1 - theta)."""
     slopes = power * (0.55 ** (power - 1) + (-0.45) ** (power - 1)) / 2
-    return 0.25 * (slopes - (0.55**power - 0.45**power))
+    return 0.25 * (slopes - (0.55**power - (-0.45) ** power))
 
 
 claim("04.trapezoid.2", trapezoid_error(2), 0, 1e-6, "the trapezoid rule is exact for a linear f'")
+claim("04.trapezoid.4", trapezoid_error(4), limit - exact_gradient, 1e-6, "limit minus enumeration")
 square = 0.25 * (0.55**2 - 0.45**2)
 claim(
     "04.straight.square",

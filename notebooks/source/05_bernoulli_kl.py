@@ -60,9 +60,9 @@ torch.set_printoptions(precision=4)
 #   \left[\ln \theta^k (1 - \theta)^{1 - k} - \ln 0.5^k\, 0.5^{1 - k}\right]
 #   = \theta \ln \frac{\theta}{0.5} + (1 - \theta) \ln \frac{1 - \theta}{0.5}.$$
 #
-# This is the article's Eq. (5), with one repair. The print has the square bracket but not the weight
-# $\theta^k (1 - \theta)^{1 - k}$ in front of it. Its sum is then $\ln 4\theta(1 - \theta)$, which is never
-# positive, while a KL is never negative. It is a slip of the pen; the weights were surely meant.
+# This is the article's Eq. (5), with one repair. The print has what stands in the square bracket but not the
+# weight $\theta^k (1 - \theta)^{1 - k}$ in front of it. Its sum is then $\ln 4\theta(1 - \theta)$, which is
+# never positive, while a KL is never negative. It is a slip of the pen; the weights were surely meant.
 #
 # The article's title promises categories, and the formula for them is as short. For one of $K$ categories
 # with probabilities $\pi$ and the uniform prior,
@@ -239,9 +239,10 @@ claim("05.library_error", error, eight, 0, "8 roundings of float32", relation="<
 claim("05.naive_error", ((naive - exact) / exact).abs().max(), 1, 0, "100 %", relation=">=", stable=False)
 
 # %% [markdown]
-# Below a logit of about one thousandth the naive values (dots) scatter around the parabola, and some are 0
-# or negative. A bit that the model does not use ends there, because the prior pulls its logit towards 0.
-# The library switches to a form without cancellation, and takes the limits at the ends.
+# Below a logit of about one thousandth the naive values (dots) scatter around the parabola, and some are 0 or
+# negative. A bit that the model does not use moves that way, because the prior pulls its logit towards 0. The
+# library switches to a form without this cancellation, $d \tanh d - \ln\cosh d$ with $d = \ell / 2$, and
+# takes the limits at the ends.
 #
 # ## What could go wrong
 #
@@ -313,10 +314,10 @@ claim("05.charged_code", 200 * half, 200 * math.log(2) - 100, 0.05, "closed form
 # stays unchanged. One can train that way, and chapter 06 does. But its objective is no ELBO: the KL belongs
 # to hard bits, and the expectation is now over other values of $z$.
 #
-# One bit is enough to see it. Let $\ln p(x \mid z) = -40\,(z - 0.5)^2$, the log-likelihood of a decoder
-# with mean $z$ for an image halfway between its two pictures. Both codes give $-10$, so $\ln p(x) = -10$.
-# The posterior is $\theta = 0.5$, the KL is 0, and the ELBO with hard bits is $-10$, too. And with relaxed
-# bits?
+# One bit is enough to see it. Let $\ln p(x \mid z) = -40\,(z - 0.5)^2$. Up to a constant this is the
+# log-likelihood, under a Gaussian decoder whose mean moves straight from one picture at $z = 0$ to another at
+# $z = 1$, of the image halfway between the two. Both codes give $-10$, so $\ln p(x) = -10$. The posterior is
+# $\theta = 0.5$, the KL is 0, and the ELBO with hard bits is $-10$, too. And with relaxed bits?
 
 
 # %%
@@ -349,7 +350,7 @@ plot.show(fig, "05_not_a_bound", alt=alt, data={"temperature": temperatures, "ob
 #
 # **Fourth: a mean where a sum belongs.** The loss sums over pixels and over bits, and averages over the $L$
 # samples and over the batch. Averages over samples and batch estimate expectations. Averages over
-# dimensions change the model: with 784 pixels and 200 bits, two means give
+# dimensions change the objective: with 784 pixels and 200 bits, two means give
 # $\frac{1}{784} (\text{reconstruction} + \beta\, \mathrm{KL})$ with $\beta = 784 / 200$, a beta-VAE by
 # accident [Higgins et al. 2017]. Summing over the $L$ samples errs the other way, with $\beta = 1 / L$.
 
@@ -387,7 +388,8 @@ claim("05.mean", trained(beta), 1 / (1 + 6 ** (-1 / beta)), 0.0005, "closed form
 # $\ln 2$ for the second row.
 
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% tags=["solution"]
+# Solution 1
 def kl_to_uniform(logits):
     pi = torch.softmax(logits, -1)
     return math.log(logits.shape[-1]) + torch.xlogy(pi, pi).sum(-1)  # xlogy(0, 0) = 0
@@ -398,14 +400,15 @@ assert_close(kl_to_uniform(rows), density.categorical_kl(rows))
 claim("05.two_of_four", kl_to_uniform(rows)[1], math.log(2), 0.0005, "closed form: ln 4 - ln 2")
 
 # %% [markdown]
-# **Exercise 2: a bound after all, but on what?** Replace the hard prior by its relaxed version as well. At
-# temperature 1 and $\theta = 0.5$ both are uniform on $(0, 1)$, their KL is 0, and the objective stays
-# $-10/3$. It is a lower bound on $\ln \int_0^1 p(x \mid z)\, dz$ of the *relaxed* model. Write
-# `relaxed_log_p()`, which computes that integral with the midpoints `u`. You are done when it equals
+# **Exercise 2: a bound after all, but on what?** Replace $q$ and the prior in the KL by their relaxed
+# versions as well. At temperature 1 and $\theta = 0.5$ both are uniform on $(0, 1)$, their KL is 0, and the
+# objective stays $-10/3$. It is a lower bound on $\ln \int_0^1 p(x \mid z)\, dz$ of the *relaxed* model.
+# Write `relaxed_log_p()`, which computes that integral with the midpoints `u`. You are done when it equals
 # $\ln\left(\sqrt{\pi / 40}\ \mathrm{erf}\sqrt{10}\right)$ and is not below `objective(1.0)`.
 
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% tags=["solution"]
+# Solution 2
 def relaxed_log_p():
     return torch.log(torch.exp(-40 * (u - 0.5).square()).mean())
 
@@ -421,7 +424,8 @@ claim("05.relaxed_bound", objective(1.0), relaxed_log_p(), 0, "Jensen's inequali
 # $\theta = 0.5$ agrees within five standard errors.
 
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% tags=["solution"]
+# Solution 3
 def kl_to_coin(logits, rho):
     return density.bernoulli_kl(logits, prior_logits=math.log(rho) - math.log(1 - rho))
 

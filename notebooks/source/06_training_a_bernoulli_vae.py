@@ -4,7 +4,7 @@
 # The pieces of the last five chapters make one model: a variational auto-encoder whose code is a row of
 # bits, trained on handwritten digits.
 #
-# *Minutes:* about 25 to read, 90 seconds to run on a laptop. *Hardware:* any laptop; with a GPU the same
+# *Minutes:* about 25 to read, 80 seconds to run on a laptop. *Hardware:* any laptop; with a GPU the same
 # cells run at full scale. *Before this:* chapters 03, 04 and 05.
 #
 # After this chapter you can
@@ -28,6 +28,7 @@ if importlib.util.find_spec("catvae_lib") is None:  # on Colab and the like: ins
 
 # %%
 import math
+from copy import deepcopy
 from dataclasses import replace
 from itertools import pairwise
 
@@ -43,7 +44,6 @@ from catvae_lib.training import TemperatureSchedule, TrainConfig, fit
 from catvae_lib.vae import VAE
 
 profile = profiles.current()  # how much work to do: smoke, cpu or gpu
-RTOL = 0.05  # see text: how far float32 training may drift between processors
 
 # %% [markdown]
 # ## The question
@@ -58,7 +58,7 @@ RTOL = 0.05  # see text: how far float32 training may drift between processors
 # \mathrm{Ber}(z_i; \theta_i(x))$, and the prior is a row of fair coins. A decoder maps a code to a logit
 # for each pixel. The loss of one image is the article's
 #
-# $$\mathcal{L}_\text{VAE} = \mathrm{KL}(q(z|x)\,|\,p(z)) - \frac{1}{L}\sum_{l=1}^{L} \ln p(x|z_l), \qquad
+# $$\mathcal{L}_\text{VAE} = \mathrm{KL}(q(z|x)\,\|\,p(z)) - \frac{1}{L}\sum_{l=1}^{L} \ln p(x|z_l), \qquad
 # z_l = \sigma\!\left(\frac{\ln u_l - \ln(1 - u_l) + \ln\theta(x) - \ln(1 - \theta(x))}{\lambda}\right),$$
 #
 # with the KL of Eq. (5) summed over bits and $-\ln p(x|z)$, the cross-entropy, summed over pixels. Both are
@@ -118,38 +118,39 @@ print(f"library: {by_library.total.item():.3f} nats")
 # %% [markdown]
 # ## The model and the data
 #
-# The digits are MNIST with one fixed binarization: each grey value was used once as the probability of a
-# white pixel. They lie in one tensor, moved once to the device.
+# The digits are MNIST with one fixed binarization: each grey value was used once as the probability of ink
+# in its pixel. They lie in one tensor, moved once to the device. On a CPU the model is trained in float64:
+# in float32, rounding differs between processors, and after thousands of steps so do the digits that we
+# print.
 #
 # The encoder has one hidden layer of tanh units, the decoder two. The decoder starts at the average image:
 # its output biases are the logits of the pixel means, so the first steps are not spent on learning that the
-# border is black.
+# border is empty.
 
 # %%
-digits = data.load("binarized-mnist").to(profile.device)
-digits = replace(
-    digits, train=digits.train.first(profile.train_images)
-)  # all 50,000, except in the smoke profile
+digits = data.load("binarized-mnist").to(profile.device, profile.dtype)
+digits = replace(digits, train=digits.train.first(profile.train_images))  # all 50,000 but in a smoke test
 num_bits = 200
 
 torch.manual_seed(0)
 vae = VAE(
     encoder=network.mlp(784, [300], num_bits, activation="tanh"),
     latent=BernoulliLatent(num_bits),
-    decoder=network.mlp(num_bits, [300, 300], 784, activation="tanh"),
+    decoder=network.mlp(num_bits, [200, 300], 784, activation="tanh"),
     likelihood="bernoulli",
-).to(profile.device)
+).to(profile.device, profile.dtype)
 network.start_at_data_mean(vae.decoder, digits.train.images)
 print(f"{sum(weights.numel() for weights in vae.parameters()):,} weights, {num_bits} bits")
 
 # %% [markdown]
 # ## Training
 #
-# The temperature starts at $1$ and falls exponentially to $2/3$. The fall is scaled to the budget: it
-# reaches its floor after a quarter of the training. That has to be said, because a popular schedule does
-# not do it: $\lambda = \max(0.5, e^{-rt})$ with $r = 3 \cdot 10^{-5}$ [Jang et al. 2016] needs 23,105 steps
-# to its floor. After ten of our epochs, 5000 steps, it would stand at $e^{-0.15}$, about 0.86. A
-# temperature that hardly falls anneals nothing.
+# The optimizer is Adam; its learning rate falls to 0 along half a cosine [Loshchilov and Hutter 2017]. The
+# temperature starts at $1$ and falls exponentially to $2/3$, which [Maddison et al. 2016] use for bits. The
+# fall is scaled to the budget: it reaches its floor after a quarter of the training. A popular schedule is
+# not: $\lambda = \max(0.5, e^{-rt})$ [Jang et al. 2016] with the rate $r = 3 \cdot 10^{-5}$, often seen in
+# code, needs 23,105 steps to its floor. After 5000 steps, ten epochs of 500, it would stand at $e^{-0.15}$,
+# about 0.86. A temperature that hardly falls anneals nothing.
 #
 # After every epoch `fit` evaluates all three numbers on the same validation digits with the same noise.
 
@@ -195,34 +196,36 @@ plot.show(
     alt="Three rising curves over the epochs. The multi-sample bound is highest, the relaxed objective lies "
     "below it and the single-sample bound is lowest; the order never changes.",
     data={key: curves[key][1:] for key in ["epoch", *names]},
-    rtol=RTOL,
 )
 
 # %% [markdown]
-# The three curves rise together and never meet. At the end the relaxed objective lies several nats above
-# the single-sample bound of the very same model.
+# The three curves rise together and never meet. At the end the relaxed objective lies about ten nats above
+# the single-sample bound of the very same model. That it lies below the multi-sample bound is no rule: it
+# is not a bound, and may end on either side.
 #
 # ## The number to report
 #
-# The multi-sample bound on test digits, with $1000$ hard samples each, is the number that the papers
-# report. It uses the discrete code: nothing is relaxed.
+# The multi-sample bound on test digits is the number that the papers report, with $1000$ hard samples for
+# each digit [Jang et al. 2016] or more. It uses the discrete code: nothing is relaxed. They print it with
+# the sign reversed, as a bound on $-\ln p(x)$, and so does the last line printed below: there, lower is
+# better.
 
 # %%
 generator = torch.Generator(profile.device).manual_seed(1)
-test = digits.test.images[: profile.test_images]
-bounds = vae.bound(test, profile.test_samples, generator=generator)
+test = digits.test.images[: profile.test_images].float()  # float32 is enough here, and faster
+bounds = deepcopy(vae).float().bound(test, profile.test_samples, generator=generator)
 final = -bounds.mean().item()  # nats, lower is better, as in the papers
 if profile.name != "smoke":
-    claim("06.bound", final, 103, 0, "demanded of this chapter's budget", relation="<=", stable=False)
+    claim("06.bound", final, 103, 0, "demanded of this chapter's budget", relation="<=")
 
-# %% tags=["nbval-ignore-output"] reason="long float32 training ends in other digits on other processors"
+# %%
 print("epoch  temperature  relaxed objective  single-sample  multi-sample")
 columns = ("epoch", "temperature", "relaxed_objective", "single_sample", "multi_sample")
 for row in zip(*(curves[key] for key in columns), strict=True):
     print("{:5d} {:12.3f} {:18.1f} {:14.1f} {:13.1f}".format(*row))
 print(f"test digits: {len(test)}, samples each: {profile.test_samples}")
 error = bounds.std().item() / math.sqrt(len(bounds))
-print(f"multi-sample test bound: {final:.1f} nats, standard error over digits {error:.1f}")
+print(f"minus the multi-sample test bound: {final:.1f} nats, standard error over digits {error:.1f}")
 
 # %% [markdown]
 # ## What the model has learned
@@ -241,7 +244,6 @@ plot.show(
     alt="Five rows of ten images. Binarized test digits 0 to 9; their reconstructions, the same digits with "
     "smooth grey edges; and thirty images from random codes, some of them clear digits, some mixtures.",
     data={"mean ink of an image, by row": [images.mean(1) for images in rows.values()]},
-    rtol=RTOL,
 )
 
 # %% [markdown]
@@ -251,8 +253,9 @@ plot.show(
 #
 # ## What single bits do
 #
-# The KL divergence of one bit, averaged over digits, says how much the code uses it: $0$ nats for a bit
-# that is a coin toss whatever the image, $\ln 2$ for a bit that is always certain.
+# The KL divergence of one bit, averaged over digits, is what the code pays for it: $0$ nats for a bit that
+# is a coin toss whatever the image, $\ln 2$ for a bit that is always certain. It is the most that the bit
+# can say about the image. (A bit that is 1 for every image pays $\ln 2$ and says nothing.)
 
 # %%
 probe = digits.validation.first(2000)
@@ -265,19 +268,20 @@ fig, (top, bottom) = plt.subplots(2, 1, figsize=(9, 7), height_ratios=[1, 1.2])
 top.plot(usage)
 top.axhline(math.log(2), color="#555555", linewidth=1, linestyle="--")
 top.annotate("ln 2, a bit that is always certain", (199, 0.67), ha="right", va="top")
-top.set(xlabel="bit, most used first", ylabel="mean KL (nats)", title="How much each bit says")
+top.set(xlabel="bit, most used first", ylabel="mean KL (nats)", title="What each bit costs")
 seaborn.heatmap(on, cmap="cividis", xticklabels=5, ax=bottom, cbar_kws={"label": "share of ones"})
 bottom.set(xlabel="bit, most used first", ylabel="digit", title="How often it is 1")
 bottom.tick_params(axis="y", rotation=0)
 alt = "Above: the mean KL of the 200 bits, sorted, falls from the most used to nearly nothing. Below: a map "
 alt += "of the 40 most used bits by digit; each column has its own pattern of dark and light."
-plot.show(fig, "06_bit_usage", alt, {"usage": usage, "share of ones": on}, rtol=RTOL)
-claim("06.most", usage[0], math.log(2), 1e-6, "KL of a certain bit", relation="<=", stable=False)
+plot.show(fig, "06_bit_usage", alt, {"usage": usage, "share of ones": on})
+claim("06.most", usage[0], math.log(2), 1e-6, "KL of a certain bit", relation="<=")
 
 # %% [markdown]
-# No bit can say more than $\ln 2$ nats. Most bits here say nearly nothing: the model was offered 200 and
-# uses a part of them, because every bit it uses costs KL at once and pays off only when the decoder has
-# learned to read it. Now take one digit, flip one bit of its code at a time, and decode.
+# No bit can say more than $\ln 2$ nats. The map shows that the used bits vary with the digit, so they do
+# say something about it. Most bits say nearly nothing: the model was offered 200 and uses a part of them,
+# because every bit it uses costs KL at once and pays off only when the decoder has learned to read it. Now
+# take one digit, flip one bit of its code at a time, and decode.
 
 # %%
 digit = examples[7:8]
@@ -296,12 +300,12 @@ alt = (
 )
 alt += "ink (dark) or lost it (light), in patches along the stroke; nine with a weak bit flipped, unchanged."
 moved = {"ink moved by each bit, sorted": change.sort(descending=True).values}
-plot.show(plot.image_grid(rows, digits.image_shape), "06_flipped_bits", alt, moved, rtol=RTOL)
+plot.show(plot.image_grid(rows, digits.image_shape), "06_flipped_bits", alt, moved)
 
 # %% [markdown]
 # The first image of each row is the untouched digit. One strong bit adds ink in one place (dark) and takes
-# it away in another (light), so a stroke bends or moves. No single bit turns the digit into another. The
-# code is distributed: what we would call the class is spread over many bits.
+# it away in another (light), so a stroke bends or moves. None of these turns the seven into another digit.
+# The code is distributed: what we would call the class is spread over many bits.
 #
 # ## What could go wrong
 #
@@ -321,28 +325,30 @@ ax.plot(temperatures, gaps, "o-")
 ax.axhline(0, color="#555555", linewidth=1)
 ax.set(xlabel="temperature of the relaxed code", ylabel="nats per digit")
 ax.set_title("Relaxed objective minus the hard one")
-alt = "The relaxed objective minus the hard one against temperature: it falls to near zero at 0.05."
-plot.show(fig, "06_relaxation_gap", alt, {"temperature": temperatures, "gap": gaps}, rtol=RTOL)
+alt = "The relaxed objective minus the hard one against temperature: positive, falling towards zero with it."
+plot.show(fig, "06_relaxation_gap", alt, {"temperature": temperatures, "gap": gaps})
 growth = abs(gaps[-1]) - abs(gaps[1])  # from the temperature of training to the lowest
-claim("06.gap", growth, 0, 0, "the relaxed code tends to the hard one", relation="<=", stable=False)
+claim("06.gap", growth, 0, 0, "the relaxed code tends to the hard one", relation="<=")
 
 # %% [markdown]
 # The gap closes as the temperature falls, because the relaxed code becomes the hard one. At the temperature
-# of training it is far from closed. A table that shows the relaxed objective flatters the model.
+# of training it is far from closed. A table that shows the relaxed objective where its readers expect the
+# ELBO flatters the model.
 #
 # ## Exercises
 #
 # 1. *The bound by hand.* Write `multi_sample_bound(x, noise)` with `vae.encode`, `vae.decode` and the
 #    functions of `sampling` and `density` only. Done when it differs from the log-mean-exp of
 #    `vae.log_weight` on the same noise by less than 0.001 nats.
-# 2. *How many samples?* Evaluate the bound of 100 test digits with 1, 10, 100 and 1000 samples. Done when
+# 2. *How many samples?* Evaluate the bound of 50 test digits with 1, 10, 100 and 1000 samples. Done when
 #    each is larger than the one before, and you can say why.
 # 3. *Spare bits.* Replace the logits of the 100 least used bits by 0, so that they become coin tosses
 #    whatever the image. Done when the single-sample bound of 500 validation digits, averaged over 20
-#    samples, changes by less than one nat.
+#    samples, changes by less than one nat. (The `smoke` profile trains too little: no bit is spare yet.)
 
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% tags=["solution"]
+# Solution 1
 def multi_sample_bound(x, noise):
     """Exercise 1: log-mean-exp over samples of ln p(x given z) + ln p(z) - ln q(z given x)."""
     params = vae.encode(x)  # (B, Q)
@@ -359,19 +365,19 @@ with torch.no_grad():
     params = vae.encode(x)
     weights = vae.log_weight(x, vae.latent.hard(params, common), params)
     difference = multi_sample_bound(x, common) - (torch.logsumexp(weights, 0) - math.log(50))
-claim("06.exercise_1", difference.abs().max(), 0, 1e-3, "the library on the same noise", stable=False)
+claim("06.exercise_1", difference.abs().max(), 0, 1e-3, "the library on the same noise")
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
-# Exercise 2: the bound with S samples never falls in S on average (Burda et al. 2016), and tends to ln p(x).
+# %% tags=["solution"]
+# Solution 2: the bound with S samples never falls in S on average (Burda et al. 2016), and tends to ln p(x).
 generator = torch.Generator(profile.device).manual_seed(5)
 ladder = [
-    vae.bound(digits.test.images[:100], s, generator=generator).mean().item() for s in (1, 10, 100, 1000)
+    vae.bound(digits.test.images[:50], s, generator=generator).mean().item() for s in (1, 10, 100, 1000)
 ]
 steps_up = [after - before for before, after in pairwise(ladder)]
-claim("06.exercise_2", min(steps_up), 0, 0, "Burda et al. 2016, theorem 1", relation=">=", stable=False)
+claim("06.exercise_2", min(steps_up), 0, 0, "Burda et al. 2016, theorem 1", relation=">=")
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
-# Exercise 3: the change of the single-sample bound, on common noise, with the standard error over digits.
+# %% tags=["solution"]
+# Solution 3: the change of the single-sample bound, on common noise.
 x = digits.validation.images[:500]
 with torch.no_grad():
     params = vae.encode(x)
@@ -380,7 +386,8 @@ with torch.no_grad():
     common = vae.noise(x, 20, generator=torch.Generator(profile.device).manual_seed(6))
     full = vae.log_weight(x, vae.latent.hard(params, common), params).mean(0)
     change = vae.log_weight(x, vae.latent.hard(spare, common), spare).mean(0) - full  # (B,), nats
-claim("06.exercise_3", change.mean(), 0, 1, "a bit that says nothing is not missed", stable=False)
+if profile.name != "smoke":
+    claim("06.exercise_3", change.mean(), 0, 1, "a bit that says nothing is not missed")
 
 # %% [markdown]
 # ## What you can now do
@@ -389,9 +396,9 @@ claim("06.exercise_3", change.mean(), 0, 1, "a bit that says nothing is not miss
 #   equal.
 # - You trained the model, with a temperature that reached its floor within the budget, and saw that a
 #   schedule made for longer runs would hardly have moved.
-# - You told three numbers apart: the relaxed objective, which no statement about $\ln p(x)$ may use; the
-#   single-sample bound; and the multi-sample bound, which is the one to report.
-# - You looked at the code bit by bit: how many nats each bit carries and what it does to the picture.
+# - You told three numbers apart: the relaxed objective, which bounds nothing; the single-sample bound; and
+#   the multi-sample bound, which is the one to report.
+# - You looked at the code bit by bit: how many nats each bit costs and what it does to the picture.
 #
 # ## References
 #

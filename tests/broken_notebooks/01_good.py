@@ -23,13 +23,13 @@ show(fig, "01_good", "A rising line through three points.", {"values": values, "
 # %% [markdown]
 # A rising line through three points. ## What could go wrong: nothing. ## Exercises: three.
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% tags=["solution"]
 print(1)
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% tags=["solution"]
 print(2)
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% tags=["solution"]
 print(3)
 
 # %% tags=["nbval-ignore-output"] reason="the address of an object differs from run to run"
