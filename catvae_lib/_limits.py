@@ -6,14 +6,16 @@ import torch
 from torch import Tensor
 
 
-class _Saturate(torch.autograd.Function):
-    """Replace +inf by a number too large for softmax to tell the difference; the gradient passes."""
+class _CertainAtZero(torch.autograd.Function):
+    """In a row with a +inf put 0 there and -inf elsewhere: the same distribution. The gradient passes."""
 
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(x: Tensor) -> Tensor:
-        return x.clamp(max=torch.finfo(x.dtype).max / 4)
+    def forward(logits: Tensor) -> Tensor:
+        certain = logits.isposinf()
+        limit = torch.where(certain, 0.0, -torch.inf).to(logits.dtype)
+        return torch.where(certain.any(-1, keepdim=True), limit, logits)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
@@ -24,21 +26,17 @@ class _Saturate(torch.autograd.Function):
         return grad
 
 
-def saturate(logits: Tensor) -> Tensor:
-    """Return logits with +inf made finite; the gradient is that of the identity."""
-    saturated: Tensor = _Saturate.apply(logits)  # type: ignore[no-untyped-call]
-    return saturated
+def certain_at_zero(logits: Tensor) -> Tensor:
+    """Return logits (..., K) of the same distributions without +inf; the gradient is that of the identity."""
+    finite: Tensor = _CertainAtZero.apply(logits)  # type: ignore[no-untyped-call]
+    return finite
 
 
 def log_softmax(logits: Tensor) -> Tensor:
     """Return log softmax over the last dimension, with the limits at infinite logits and their gradients."""
-    log_p = torch.log_softmax(saturate(logits), -1)
-    impossible = log_p < torch.finfo(log_p.dtype).min / 8
-    return log_p + torch.where(impossible, -torch.inf, 0.0).to(
-        log_p.dtype
-    )  # added, so that the gradient passes
+    return torch.log_softmax(certain_at_zero(logits), -1)
 
 
 def drop_zero_times_infinity(weight: Tensor, log_p: Tensor) -> Tensor:
-    """Return log_p with 0 in place of -inf where its weight is 0, because 0 log 0 = 0."""
-    return torch.where((weight == 0) & log_p.isinf(), 0.0, log_p)
+    """Return log_p with 0 in place of -inf where its weight is 0 (or below, by rounding): 0 log 0 = 0."""
+    return torch.where((weight <= 0) & log_p.isinf(), 0.0, log_p)

@@ -14,6 +14,9 @@ from torch import Tensor
 # A relaxed code may miss the simplex or [0, 1] by rounding or by a finite-difference step, never by more.
 SLACK = 1e-3
 
+# Beyond float32's normal range a number would become 0 or infinite when it meets a tensor.
+_SMALLEST, _LARGEST = torch.finfo(torch.float32).tiny, torch.finfo(torch.float32).max
+
 _trusting = False
 
 
@@ -70,6 +73,10 @@ def positive(name: str, value: float | Tensor) -> None:
             raise ValueError(f"{name} must be positive and finite, got {_first(value, wrong)}")
     elif not 0 < value < float("inf"):
         raise ValueError(f"{name} must be positive and finite, got {value}")
+    elif not _SMALLEST <= value <= _LARGEST:
+        raise ValueError(
+            f"{name} must lie in float32's range, {_SMALLEST:.1e} to {_LARGEST:.1e}, got {value}"
+        )
 
 
 def count(name: str, value: int, minimum: int = 1) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid, softplus
 
 from catvae_lib import _validate
-from catvae_lib._limits import drop_zero_times_infinity, log_softmax, saturate
+from catvae_lib._limits import drop_zero_times_infinity, log_softmax
 
 
 def gumbel_log_density(x: Tensor, loc: float | Tensor = 0.0, scale: float | Tensor = 1.0) -> Tensor:
@@ -57,7 +57,9 @@ def gumbel_cdf(x: Tensor, loc: float | Tensor = 0.0, scale: float | Tensor = 1.0
         >>> gumbel_cdf(torch.tensor([0.3665]))
         tensor([0.5000])
     """
-    return torch.exp(-torch.exp(-_standardized(x, loc, scale)))
+    z = _standardized(x, loc, scale)
+    lowest = -0.5 * math.log(torch.finfo(z.dtype).max)  # below it the value is 0; exp(-z) must not overflow
+    return torch.exp(-torch.exp(-z.clamp(min=lowest)))
 
 
 def logistic_log_density(x: Tensor, loc: float | Tensor = 0.0, scale: float | Tensor = 1.0) -> Tensor:
@@ -139,7 +141,7 @@ def concrete_log_density(log_sample: Tensor, logits: Tensor, temperature: float 
     scores = logits - temperature * log_sample  # (..., K)
     log_temperature = _log(temperature)
     constant = math.lgamma(num_categories) + (num_categories - 1) * log_temperature
-    return constant + scores.sum(-1) - num_categories * torch.logsumexp(scores, -1)
+    return constant + torch.log_softmax(scores, -1).sum(-1)  # = sum of scores - K LSE(scores)
 
 
 def binary_concrete_log_density(logit_sample: Tensor, logits: Tensor, temperature: float | Tensor) -> Tensor:
@@ -306,7 +308,8 @@ def gaussian_kl(mean: Tensor, log_std: Tensor) -> Tensor:
     _validate.floating("mean", mean)
     _validate.floating("log_std", log_std)
     _validate.broadcastable(mean=mean, log_std=log_std)
-    log_variance = 2 * saturate(log_std)  # +inf would give inf - inf below
+    largest = torch.finfo(log_std.dtype).max / 4  # inf would give inf - inf below
+    log_variance = 2 * log_std.clamp(max=largest)
     return 0.5 * (mean.square() + torch.expm1(log_variance) - log_variance)
 
 

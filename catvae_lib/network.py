@@ -90,6 +90,7 @@ def start_at_data_mean(decoder: nn.Module, images: Tensor) -> None:
     if images.ndim != 2 or images.shape[1] != last.out_features:
         raise ValueError(f"images must have shape (N, {last.out_features}), got {tuple(images.shape)}")
     _validate.inside_unit_interval("images", images)
-    mean = (images.sum(0).to(last.bias.dtype) + 1) / (images.shape[0] + 2)
+    total = images.sum(0, dtype=torch.promote_types(last.bias.dtype, torch.float32))  # no half can count them
+    mean = (total + 1) / (images.shape[0] + 2)
     with torch.no_grad():
         last.bias.copy_(torch.logit(mean))

@@ -7,10 +7,9 @@ logit is log(theta) - log(1 - theta), elementwise. Leading dimensions broadcast;
 
 import torch
 from torch import Tensor
-from torch.nn.functional import one_hot
 
 from catvae_lib import _validate
-from catvae_lib._limits import log_softmax, saturate
+from catvae_lib._limits import certain_at_zero, log_softmax
 
 
 def gaussian(mean: Tensor, log_std: Tensor, noise: Tensor) -> Tensor:
@@ -59,7 +58,7 @@ def gumbel_max(logits: Tensor, gumbel_noise: Tensor) -> Tensor:
         tensor([1., 0., 0.])
     """
     perturbed = _perturbed_logits(logits, gumbel_noise)
-    return one_hot(perturbed.argmax(-1), perturbed.shape[-1]).to(perturbed.dtype)
+    return torch.zeros_like(perturbed).scatter(-1, perturbed.argmax(-1, keepdim=True), 1.0)
 
 
 def gumbel_top_k(logits: Tensor, gumbel_noise: Tensor, k: int) -> Tensor:
@@ -90,7 +89,9 @@ def gumbel_top_k(logits: Tensor, gumbel_noise: Tensor, k: int) -> Tensor:
         raise ValueError(f"k must be at most K = {perturbed.shape[-1]}, got {k}")
     if _validate.values_can_be_read() and bool((perturbed.isneginf().logical_not().sum(-1) < k).any()):
         raise ValueError(f"k must be at most the number of categories with positive probability, got {k}")
-    return one_hot(perturbed.topk(k, -1).indices, perturbed.shape[-1]).to(perturbed.dtype)  # (..., k, K)
+    ranked = perturbed.topk(k, -1).indices  # (..., k)
+    zeros = torch.zeros_like(perturbed).unsqueeze(-2).repeat_interleave(k, -2)  # (..., k, K)
+    return zeros.scatter(-1, ranked.unsqueeze(-1), 1.0)
 
 
 def gumbel_softmax(logits: Tensor, gumbel_noise: Tensor, temperature: float | Tensor = 1.0) -> Tensor:
@@ -256,7 +257,7 @@ def _perturbed_logits(logits: Tensor, gumbel_noise: Tensor) -> Tensor:
 def _scaled_logits(logits: Tensor, gumbel_noise: Tensor, temperature: float | Tensor) -> Tensor:
     """Return (logits + noise) / temperature, shifted so that the largest is 0: no temperature overflows."""
     _validate.positive("temperature", temperature)
-    perturbed = saturate(_perturbed_logits(logits, gumbel_noise))
+    perturbed = certain_at_zero(_perturbed_logits(logits, gumbel_noise))
     _validate.broadcastable(logits=perturbed, temperature=temperature)
     return (perturbed - perturbed.amax(-1, keepdim=True).detach()) / temperature
 

@@ -113,6 +113,11 @@ class TrainConfig:
             _validate.count(name, getattr(self, name))
         _validate.count("seed", self.seed, minimum=0)
         _validate.positive("learning_rate", self.learning_rate)
+        if not isinstance(self.temperature, TemperatureSchedule):
+            raise TypeError(
+                f"temperature must be a TemperatureSchedule, such as TemperatureSchedule.constant(0.5), "
+                f"got {self.temperature!r}"
+            )
         _validate.one_of("sample", self.sample, ("relaxed", "straight_through"))
         _validate.one_of("kl", self.kl, ("analytic", "concrete"))
 
@@ -179,7 +184,7 @@ def fit(vae: VAE, data: Dataset, config: TrainConfig) -> History:
     """
     images = data.train.images
     generator = torch.Generator(images.device).manual_seed(config.seed)
-    _check(vae, images, config, generator)
+    _check(vae, data, config, generator)
     optimizer = torch.optim.Adam(vae.parameters(), lr=config.learning_rate, fused=True)
     history = History([_track(vae, data, config, epoch=0, step=0)])
     quiet = os.environ.get("TQDM_DISABLE") == "1"  # which tqdm's notebook bar does not read itself
@@ -255,8 +260,9 @@ def _half_cosine(progress: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def _check(vae: VAE, images: Tensor, config: TrainConfig, generator: torch.Generator) -> None:
+def _check(vae: VAE, data: Dataset, config: TrainConfig, generator: torch.Generator) -> None:
     """Refuse data that do not fit, before any step."""
+    images = data.train.images
     weight = next(vae.parameters())
     if images.device != weight.device:
         raise ValueError(f"data must lie on the model's device {weight.device}, got {images.device}")
@@ -264,9 +270,8 @@ def _check(vae: VAE, images: Tensor, config: TrainConfig, generator: torch.Gener
         raise ValueError(
             f"batch_size must be at most the {len(images)} training images, got {config.batch_size}"
         )
+    if len(data.validation.images) == 0:
+        raise ValueError("data.validation must hold an image, got none")
     _validate.inside_unit_interval("data.train.images", images)
     one = images[:1]
-    try:
-        vae.loss(one, vae.noise(one, generator=generator))
-    except RuntimeError as error:
-        raise ValueError(f"data.train.images {tuple(images.shape)} do not fit the model: {error}") from error
+    vae.loss(one, vae.noise(one, generator=generator))

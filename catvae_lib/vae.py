@@ -50,16 +50,15 @@ class VAE(nn.Module):
     def encode(self, x: Tensor) -> Tensor:
         """Return the parameters (B, num_parameters) of q(z given x) for images x (B, D)."""
         self._check_images(x)
-        params: Tensor = self.encoder(x)
-        return params
+        return _apply(self.encoder, "x", x)
 
     def decode(self, z: Tensor) -> Tensor:
         """Return pixel logits (or Gaussian means) (..., D) for codes z (..., *event_shape)."""
         event = self.latent.event_shape
         if tuple(z.shape[z.ndim - len(event) :]) != event:
             raise ValueError(f"z must have shape (..., {', '.join(map(str, event))}), got {tuple(z.shape)}")
-        logits: Tensor = self.decoder(z.flatten(z.ndim - len(event)))
-        return logits
+        _validate.floating("z", z)
+        return _apply(self.decoder, "z", z.flatten(z.ndim - len(event)))
 
     def noise(self, x: Tensor, num_samples: int = 1, *, generator: torch.Generator | None = None) -> Tensor:
         """Draw noise (S, B, ...) for S = num_samples codes an image of x (B, D), whatever its pixels."""
@@ -110,7 +109,7 @@ class VAE(nn.Module):
                 f'prior_temperature needs kl="concrete", got prior_temperature={prior_temperature}, kl={kl!r}'
             )
         params = self.encode(x)
-        self._check_noise(noise, x)
+        self._check_samples("noise", noise, x)
         draw = self.latent.relaxed if sample == "relaxed" else self.latent.straight_through
         reconstruction = -self._log_likelihood(x, self.decode(draw(params, noise, temperature))).mean(
             0
@@ -125,6 +124,11 @@ class VAE(nn.Module):
     def log_weight(self, x: Tensor, z: Tensor, params: Tensor) -> Tensor:
         r"""Return $\ln w = \ln p(x|z) + \ln p(z) - \ln q(z|x)$ in nats, (S, B), for hard z (S, B, ...)."""
         self._check_images(x)
+        self._check_samples("z", z, x)
+        if params.shape[0] != x.shape[0]:
+            raise ValueError(
+                f"params must have a row for each of the {x.shape[0]} images, got {params.shape[0]}"
+            )
         return (
             self._log_likelihood(x, self.decode(z))
             + self.latent.prior_log_prob(z)
@@ -212,9 +216,27 @@ class VAE(nn.Module):
         if self.likelihood == "bernoulli":
             _validate.inside_unit_interval("x", x)
 
-    def _check_noise(self, noise: Tensor, x: Tensor) -> None:
+    def _check_samples(self, name: str, value: Tensor, x: Tensor) -> None:
         expected = (x.shape[0], *self.latent.event_shape)
-        if noise.ndim != len(expected) + 1 or tuple(noise.shape[1:]) != expected or noise.shape[0] == 0:
+        if value.ndim != len(expected) + 1 or tuple(value.shape[1:]) != expected or value.shape[0] == 0:
             raise ValueError(
-                f"noise must have shape (S, {', '.join(map(str, expected))}), got {tuple(noise.shape)}"
+                f"{name} must have shape (S, {', '.join(map(str, expected))}), got {tuple(value.shape)}"
             )
+
+
+def _apply(part: nn.Module, name: str, value: Tensor) -> Tensor:
+    """Return part(value); a misfit is told in terms of the argument, not of a matrix product deep inside."""
+    result: Tensor
+    if torch.compiler.is_compiling():
+        result = part(value)
+        return result
+    try:
+        result = part(value)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        shape = tuple(value.shape)
+        raise ValueError(
+            f"{name} of shape {shape} and {value.dtype} does not fit the network: {error}"
+        ) from error
+    return result

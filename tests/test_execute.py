@@ -171,3 +171,73 @@ def test_a_picture_no_longer_drawn_is_removed_and_one_chapter_can_be_chosen(root
     assert sorted(contents(root)) == ["01_figure.ipynb", "01_first.json", "01_first.png", "02_other.ipynb"]
     _, printed = run("--only", "7", code=1)
     assert "No chapter 7" in printed
+
+
+def test_a_second_run_at_once_is_turned_away(root: Path, run) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    (root / ".cache").mkdir()
+    with (root / ".cache" / "lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        executed, printed = run(code=1)
+        assert executed == [] and printed == f"{execute.BUSY}\n"
+    executed, _ = run("--only", "02")
+    assert executed == ["02_other"]
+
+
+def test_without_locks_the_book_is_executed_all_the_same(
+    root: Path, run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(execute, "fcntl", None)  # Windows
+    executed, _ = run("--only", "02")
+    assert executed == ["02_other"]
+
+
+@pytest.mark.parametrize("change", ["'01_first.png').unlink()", "'01_third.json').touch()"])
+def test_a_picture_lost_or_slipped_in_on_the_way_fails_the_chapter(root: Path, run, change: str) -> None:
+    more = f"import os, pathlib\npathlib.Path(os.environ['CATVAE_FIGURES'], {change}\n"
+    append(root / "notebooks" / "source" / "01_figure.py", more)
+    _, printed = run("--only", "01", code=1)
+    odd = change.split("'")[1]
+    assert (
+        f"01_figure: drawn but not shown, or shown but not drawn: {odd}; nothing was stored: run again\n"
+        in printed
+    )
+    assert contents(root) == {}
+
+
+def test_a_file_in_the_way_fails_its_chapter_and_the_table_is_printed(root: Path, run) -> None:
+    (root / "notebooks" / "02_other.ipynb").mkdir()
+    (root / "figures").touch()  # a file where the folder should be
+    _, printed = run(code=1)
+    rows = {line.split()[0]: line.split()[1:] for line in printed.splitlines() if line}
+    assert rows["01_figure"] == rows["02_other"] == ["FAILED"] and rows["total"] == ["0.0", "0", "0"]
+    assert f"01_figure: cannot read or write {root / 'figures'} (" in printed
+
+    (root / "figures").unlink()
+    _, printed = run(code=1)
+    assert f"02_other: cannot read or write {root / 'notebooks' / '02_other.ipynb'} (" in printed
+    assert "make it writable, then run again" in printed and "FAILED" in printed
+    executed, _ = run(code=1)
+    assert executed == ["02_other"]  # the other is remembered as done
+
+
+def test_a_folder_that_takes_no_lock_and_no_staging_fails_every_chapter(root: Path, run) -> None:
+    (root / ".cache").touch()  # a file where the folder should be
+    _, printed = run(code=1)
+    assert printed.count("cannot read or write") == printed.count("FAILED") == 2
+
+
+def test_a_text_that_is_not_utf_8_fails_its_chapter_alone(root: Path, run) -> None:
+    (root / "notebooks" / "source" / "01_figure.py").write_bytes("# Größe\n".encode("latin-1"))
+    executed, printed = run(code=1)
+    assert sorted(executed) == ["01_figure", "02_other"] and printed.count("FAILED") == 1
+    assert "01_figure.py ('utf-8' codec can't decode" in printed and "save it as UTF-8" in printed
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"1", b"\xff", b'{"seconds": 1}', b'{"old": 1}'])
+def test_a_damaged_memory_counts_as_not_executed(
+    root: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
+) -> None:
+    _remember(root, monkeypatch)
+    (root / ".cache" / "executed" / "01_figure.json").write_bytes(content)
+    assert [execute.remembered(one, root) is None for one in execute.chapters(root)] == [True, False]

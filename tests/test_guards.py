@@ -141,6 +141,10 @@ def another_picture(notebook: NotebookNode) -> None:
     notebook.cells[PICTURE].outputs[0].data["image/png"] = "AAAA"
 
 
+def damaged_picture(notebook: NotebookNode) -> None:
+    notebook.cells[PICTURE].outputs[0].data["image/png"] = "AAA"  # no base64
+
+
 def renamed_picture(notebook: NotebookNode) -> None:
     notebook.cells[PICTURE].outputs[0].metadata["image/png"]["figure"] = "02_good"
 
@@ -194,6 +198,7 @@ BROKEN: dict[str, tuple[Callable[[NotebookNode], None], str]] = {
     "picture not from show": (shown_without_show, "cell 4 shows a picture without alt text"),
     "svg": (drawn_as_svg, "cell 4 shows a picture without alt text"),
     "another picture": (another_picture, "figures/01_good: the notebook shows another picture"),
+    "damaged picture": (damaged_picture, "figures/01_good: the notebook shows another picture"),
     "another chapter's name": (renamed_picture, "its name must begin with 01_"),
     "warning": (add_output(LAST, "stream", name="stderr", text="careful"), "cell 12 stores a warning"),
     "path": (
@@ -243,6 +248,32 @@ def test_a_text_without_notebook_and_a_notebook_without_text(book: Path) -> None
 def test_a_missing_picture_is_found(book: Path, kind: str) -> None:
     (book / "figures" / f"01_good.{kind}").unlink()
     assert findings(book) == [f"01_good: figures/01_good: the {kind} is missing: run `make run`"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b'{"cells": [', b"\xff", b"[]", b"{}", b'{"nbformat": 4, "nbformat_minor": 5}'],
+)
+def test_a_damaged_notebook_is_found(book: Path, content: bytes) -> None:
+    only_chapter(book).notebook.write_bytes(content)
+    (found,) = findings(book)
+    assert found.startswith("01_good.ipynb cannot be read (")
+    assert found.endswith("): run `make run`, or delete it")
+
+
+@pytest.mark.parametrize("content", [b"", b'{"name": ', b"\xff", b"[]", b"{}", b'{"rtol": 0, "data": []}'])
+def test_damaged_data_of_a_picture_is_found(book: Path, content: bytes) -> None:
+    stored = book / "figures" / "01_good.json"
+    fresh = Path(shutil.copytree(book / "figures", book / "fresh"))
+    whole = stored.read_bytes()
+    stored.write_bytes(content)
+    (found,) = findings(book, fresh)
+    assert found.startswith("01_good: figures/01_good: 01_good.json cannot be read (")
+    assert found.endswith("): run `make run`, or delete it")
+    stored.write_bytes(whole)
+    (fresh / "01_good.json").write_bytes(content)
+    (found,) = findings(book, fresh)
+    assert "01_good.json cannot be read (" in found and found.endswith("run `make test` again")
 
 
 def test_a_picture_that_no_notebook_shows_is_found(book: Path) -> None:

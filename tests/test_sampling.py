@@ -409,3 +409,26 @@ def test_bad_binary_arguments(function, logits, eps, name, value):
 def test_other_bad_arguments(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_gradient_of_hard_samples_for_each_example():
+    """vmap of grad: d/da sum(z a) is z itself, the hard sample."""
+    logits, eps = (
+        random(5, 3),
+        noise.gumbel((5, 3), generator=torch.Generator().manual_seed(3), dtype=torch.float64),
+    )
+    found = torch.func.vmap(torch.func.grad(lambda a, g: (sampling.gumbel_max(a, g) * a).sum()))(logits, eps)
+    assert torch.equal(found, sampling.gumbel_max(logits, eps))
+    ranked = torch.func.vmap(lambda a, g: sampling.gumbel_top_k(a, g, 2))(logits, eps)
+    assert torch.equal(ranked, sampling.gumbel_top_k(logits, eps, 2))
+
+
+def test_half_precision_relaxes_large_finite_logits():
+    logits = torch.tensor([60000.0, 50000.0], dtype=torch.float16)
+    assert sampling.gumbel_softmax(logits, torch.zeros_like(logits)).tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("temperature", [1e-46, 1e300])
+def test_a_temperature_that_float32_cannot_hold_is_refused(temperature):
+    with pytest.raises(ValueError, match="temperature must lie in float32's range"):
+        sampling.gumbel_softmax(torch.zeros(3), torch.zeros(3), temperature)

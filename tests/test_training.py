@@ -245,6 +245,18 @@ def test_data_that_do_not_fit_are_refused_before_any_step() -> None:
     with pytest.raises(ValueError, match=r"data.train.images must lie in \[0, 1\], got 255.0"):
         fit(vae, grey, TrainConfig(batch_size=5))
     wide = replace(data, train=Split(torch.zeros(10, 6), data.train.labels))
-    with pytest.raises(ValueError, match=r"data.train.images \(10, 6\) do not fit the model"):
+    with pytest.raises(ValueError, match=r"x of shape \(1, 6\) and torch.float32 does not fit the network"):
         fit(vae, wide, TrainConfig(batch_size=5))
     assert torch.equal(weights(vae), before)
+
+
+def test_a_number_for_a_temperature_schedule_is_refused_with_a_hint() -> None:
+    with pytest.raises(TypeError, match=r"TemperatureSchedule.constant\(0.5\)"):
+        TrainConfig(temperature=0.5)  # type: ignore[arg-type]
+
+
+def test_an_empty_validation_split_is_refused() -> None:
+    data = two_images()
+    data = replace(data, validation=Split(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64)))
+    with pytest.raises(ValueError, match=r"data.validation must hold an image"):
+        fit(small_vae(), data, TrainConfig(epochs=1, batch_size=20))

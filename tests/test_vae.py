@@ -455,3 +455,19 @@ def test_images_of_another_precision_than_the_weights_are_refused() -> None:
     with pytest.raises(ValueError, match=r"x must have the dtype of the model's weights, torch.float64"):
         vae.bound(torch.ones(3, 4), 5)
     assert vae.bound(torch.ones(3, 4, dtype=torch.float64), 5).dtype == torch.float64
+
+
+def test_log_weight_takes_one_code_and_one_row_of_parameters_for_each_image() -> None:
+    vae = VAE(network.linear(4, 2), BernoulliLatent(2), network.linear(2, 4))
+    x, params, z = torch.ones(3, 4), torch.zeros(3, 2), torch.zeros(5, 3, 2)
+    assert vae.log_weight(x, z, params).shape == (5, 3)
+    with pytest.raises(ValueError, match="params must have a row for each of the 3 images, got 1"):
+        vae.log_weight(x, z, params[:1])
+    with pytest.raises(ValueError, match=r"z must have shape \(S, 3, 2\), got \(3, 2\)"):
+        vae.log_weight(x, z[0], params)
+
+
+def test_an_image_of_the_wrong_size_is_named() -> None:
+    vae = VAE(network.linear(4, 2), BernoulliLatent(2), network.linear(2, 4))
+    with pytest.raises(ValueError, match=r"x of shape \(3, 7\) and torch.float32 does not fit the network"):
+        vae.bound(torch.ones(3, 7), 5)

@@ -19,7 +19,7 @@ INF, NAN = math.inf, math.nan
         ),
         (_validate.finite, (torch.zeros(2), torch.zeros(0), torch.tensor([1e38]))),
         (_validate.number, (1, 1.5, -INF, torch.zeros(2))),
-        (_validate.positive, (1, 0.5, 1e-300, torch.tensor([1.0, 2.0]))),
+        (_validate.positive, (1, 0.5, 1e-37, torch.tensor([1.0, 2.0]))),
         (_validate.inside_unit_interval, (torch.tensor([0.0, 0.5, 1.0]), torch.tensor([-1e-4, 1 + 1e-4]))),
         (
             _validate.category_logits,

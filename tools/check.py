@@ -5,12 +5,14 @@ import sys
 from pathlib import Path
 
 import nbformat
-from nbformat import NotebookNode
+from nbformat import NotebookNode, ValidationError
 
 import figures
 from book import KERNEL, LANGUAGE, ROOT, Chapter, chapters, from_source
 from guards import GUARDS, claim_lines, counts, too_long
 
+# What nbformat raises for a file that is cut short, no text, or no notebook.
+DAMAGED = (OSError, ValueError, TypeError, KeyError, AttributeError, ValidationError)
 APPENDIX = "A"  # the list of errata may be as long as it must
 
 
@@ -49,7 +51,16 @@ def check_book(root: Path, fresh: Path | None) -> tuple[list[str], list[str]]:
         if not chapter.notebook.exists():
             findings.append(f"{chapter.name}: was never executed: run `make run`")
             continue
-        notebook = nbformat.read(chapter.notebook, as_version=4)
+        try:
+            notebook = nbformat.read(chapter.notebook, as_version=4)
+            nbformat.validate(notebook)
+        except DAMAGED as error:
+            reason = str(error).partition("\n")[0]
+            findings.append(
+                f"{chapter.notebook.name} cannot be read ({reason}): run `make run`, or delete it"
+            )
+            shown.update(path.stem for path in stored.glob(f"{chapter.number}_*"))  # unknown: no orphans
+            continue
         wrong = check_notebook(chapter, notebook, stored, fresh)
         findings += [f"{chapter.name}: {finding}" for finding in wrong]
         drawn = figures.names(notebook)

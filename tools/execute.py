@@ -12,7 +12,9 @@ import re
 import shutil
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,11 +25,18 @@ from nbformat import NotebookNode
 
 from book import CACHE, LANGUAGE, ROOT, Chapter, chapters, dump, from_source, pictures, text_of, write
 from catvae_lib.classroom.claims import CLAIM_LINE
+from figures import names
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 TIMEOUT = 300  # seconds a cell
 AT_ONCE = 2  # every kernel uses one thread
-LONGEST_FIRST = ("06",)  # so that the longest chapter does not start last
+TRAINING = ("06",)  # beside another kernel, training took a quarter longer: it runs alone
 SETTINGS = {"CATVAE_PROFILE": "cpu", "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
+BUSY = "another `make run` is at work in this folder: wait for it, or stop it"
 
 
 class ChapterError(Exception):
@@ -69,12 +78,15 @@ def outputs_digest(chapter: Chapter, root: Path) -> str:
 
 
 def remembered(chapter: Chapter, root: Path) -> Row | None:
-    """The last execution of a chapter, if nothing has changed since."""
-    path = root / CACHE / "executed" / f"{chapter.name}.json"
-    if not path.exists():
+    """The last execution of a chapter, if nothing has changed since.
+
+    What cannot be read counts as changed: executing makes it again, or says what is wrong with it.
+    """
+    try:
+        row = Row(**json.loads((root / CACHE / "executed" / f"{chapter.name}.json").read_text()))
+        same = row.inputs == inputs_digest(chapter, root) and row.outputs == outputs_digest(chapter, root)
+    except (OSError, ValueError, TypeError, KeyError):
         return None
-    row = Row(**json.loads(path.read_text()))
-    same = row.inputs == inputs_digest(chapter, root) and row.outputs == outputs_digest(chapter, root)
     return row if same else None
 
 
@@ -84,6 +96,22 @@ def execute(chapter: Chapter, root: Path) -> Row:
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
     inputs, start = inputs_digest(chapter, root), time.perf_counter()
+    notebook = run_cells(chapter, staging)
+    drawn, shown = {path.name for path in staging.iterdir()}, set(names(notebook))
+    if odd := sorted(drawn ^ {f"{name}.{kind}" for name in shown for kind in ("png", "json")}):
+        where = f"{chapter.name}: drawn but not shown, or shown but not drawn"
+        raise ChapterError(f"{where}: {', '.join(odd)}; nothing was stored: run again\n")
+    store(chapter, notebook, staging, root)
+    printed = "\n".join(text_of(output) for cell in notebook.cells for output in cell.get("outputs", []))
+    claims = len(CLAIM_LINE.findall(printed))
+    seconds = round(time.perf_counter() - start, 1)
+    row = Row(seconds, claims, len(pictures(notebook)), inputs, outputs_digest(chapter, root))
+    write(root / CACHE / "executed" / f"{chapter.name}.json", json.dumps(asdict(row)).encode())
+    return row
+
+
+def run_cells(chapter: Chapter, staging: Path) -> NotebookNode:
+    """The chapter's notebook, run from top to bottom; its figures go to the staging folder."""
     notebook = from_source(chapter.source)
     client = NotebookClient(
         notebook,
@@ -101,13 +129,7 @@ def execute(chapter: Chapter, root: Path) -> Row:
         raise ChapterError(failure(chapter, notebook, error)) from error
     notebook.metadata.language_info = NotebookNode(LANGUAGE)
     nbformat.validate(notebook)
-    store(chapter, notebook, staging, root)
-    printed = "\n".join(text_of(output) for cell in notebook.cells for output in cell.get("outputs", []))
-    claims = len(CLAIM_LINE.findall(printed))
-    seconds = round(time.perf_counter() - start, 1)
-    row = Row(seconds, claims, len(pictures(notebook)), inputs, outputs_digest(chapter, root))
-    write(root / CACHE / "executed" / f"{chapter.name}.json", json.dumps(asdict(row)).encode())
-    return row
+    return notebook
 
 
 def store(chapter: Chapter, notebook: NotebookNode, staging: Path, root: Path) -> None:
@@ -133,6 +155,15 @@ def failure(chapter: Chapter, notebook: NotebookNode, error: Exception) -> str:
     return f"{where}; its notebook and figures are left as they were.\n{text}\n"
 
 
+def unreadable(chapter: Chapter, error: OSError | UnicodeDecodeError) -> str:
+    """Which file stood in the way, and what to do about it."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"{chapter.name}: cannot read {chapter.source} ({error}): save it as UTF-8, then run again\n"
+    path = error.filename2 or error.filename or "its files"
+    reason = error.strerror or error
+    return f"{chapter.name}: cannot read or write {path} ({reason}): make it writable, then run again\n"
+
+
 def execute_all(due: list[Chapter], root: Path) -> tuple[dict[str, Row], list[str]]:
     """Execute a few at a time; return what was done, and what went wrong."""
     done: dict[str, Row] = {}
@@ -144,9 +175,13 @@ def execute_all(due: list[Chapter], root: Path) -> tuple[dict[str, Row], list[st
             done[chapter.name] = execute(chapter, root)
         except ChapterError as error:
             failures.append(str(error))
+        except (OSError, UnicodeDecodeError) as error:
+            failures.append(unreadable(chapter, error))
 
     try:
-        list(ThreadPoolExecutor(AT_ONCE).map(one, due))
+        for chapter in (chapter for chapter in due if chapter.number in TRAINING):
+            one(chapter)
+        list(ThreadPoolExecutor(AT_ONCE).map(one, [each for each in due if each.number not in TRAINING]))
     except KeyboardInterrupt:
         print("Interrupted: unfinished chapters are left as they were.", file=sys.stderr, flush=True)
         os._exit(130)  # at once, without waiting for the threads; a kernel ends when it misses its parent
@@ -167,6 +202,24 @@ def table(rows: dict[str, tuple[Row | None, str]]) -> str:
     return "\n".join([*lines, f"{'total':<{width}}  {seconds:7.1f}  {claims:6d}  {drawn:8d}"])
 
 
+@contextmanager
+def alone(root: Path) -> Iterator[bool]:
+    """Whether no other run is at work here, and keep others out meanwhile: they would share the staging."""
+    path = root / CACHE / "lock"
+    with ExitStack() as stack:
+        free = True
+        try:
+            path.parent.mkdir(exist_ok=True)
+            file = stack.enter_context(path.open("a"))
+            if fcntl:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            free = False
+        except OSError:
+            pass  # a folder that cannot be written: every chapter says so
+        yield free
+
+
 def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--all", action="store_true", help="execute every chapter, changed or not")
@@ -177,9 +230,17 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     if not book:
         print(f"No chapter {options.only or ''} in {root / 'notebooks' / 'source'}.", file=sys.stderr)
         return 1
-    unchanged = {} if options.all else {one.name: row for one in book if (row := remembered(one, root))}
+    with alone(root) as free:
+        if free:
+            return run(book, options.all, root)
+    print(BUSY, file=sys.stderr)
+    return 1
+
+
+def run(book: list[Chapter], every: bool, root: Path) -> int:
+    """Execute what is due, or every chapter, and print the table."""
+    unchanged = {} if every else {one.name: row for one in book if (row := remembered(one, root))}
     due = [chapter for chapter in book if chapter.name not in unchanged]
-    due.sort(key=lambda chapter: (chapter.number not in LONGEST_FIRST, chapter.number))
     done, failures = execute_all(due, root)
     rows: dict[str, tuple[Row | None, str]] = {}
     for name in (chapter.name for chapter in book):

@@ -13,6 +13,15 @@ from book import Chapter, pictures
 MOST_RTOL = 0.05  # a wider tolerance would pass almost any curve
 
 
+def read(path: Path) -> dict[str, Any]:
+    """The data of one picture; ValueError if the file is damaged."""
+    record = json.loads(path.read_text(encoding="utf-8"))
+    parts = (record.get("rtol"), record.get("data")) if isinstance(record, dict) else (None, None)
+    if not (_is_number(parts[0]) and isinstance(parts[1], dict)):
+        raise ValueError("it lacks rtol or data")
+    return record
+
+
 def compare(stored: dict[str, Any], fresh: dict[str, Any]) -> list[str]:
     """How the data of one picture differs from that of a fresh run."""
     rtol = stored.get("rtol")
@@ -76,15 +85,22 @@ def check_chapter(chapter: Chapter, notebook: NotebookNode, stored: Path, fresh:
 def _check_picture(name: str, alt: str | None, shown: str, stored: Path, fresh: Path | None) -> list[str]:
     if missing := [kind for kind in ("png", "json") if not (stored / f"{name}.{kind}").exists()]:
         return [f"the {' and '.join(missing)} is missing: run `make run`"]
-    record = json.loads((stored / f"{name}.json").read_text(encoding="utf-8"))
+    try:
+        record = read(stored / f"{name}.json")
+    except ValueError as error:
+        return [f"{name}.json cannot be read ({error}): run `make run`, or delete it"]
     findings = []
-    if record.get("alt") != alt or base64.b64decode(shown) != (stored / f"{name}.png").read_bytes():
+    png = base64.b64encode((stored / f"{name}.png").read_bytes()).decode()
+    if record.get("alt") != alt or "".join(shown.split()) != png:
         findings.append("the notebook shows another picture or alt text: run `make run`")
     if fresh is None:
         return findings
     if not (fresh / f"{name}.json").exists():
         return [*findings, "a fresh run does not draw it"]
-    return findings + compare(record, json.loads((fresh / f"{name}.json").read_text(encoding="utf-8")))
+    try:
+        return findings + compare(record, read(fresh / f"{name}.json"))
+    except ValueError as error:
+        return [*findings, f"{fresh / name}.json cannot be read ({error}): run `make test` again"]
 
 
 def _repeated(found: list[str]) -> list[str]:

@@ -58,7 +58,9 @@ def style() -> None:
 def show(fig: Figure, name: str, alt: str, data: Mapping[str, Any], rtol: float = RTOL) -> None:
     """Save a figure as NAME.png and what it plots as NAME.json, show it with its alt text, and close it.
 
-    Both files go to the folder that the environment variable CATVAE_FIGURES names, by default figures/.
+    Both files go to the folder that the environment variable CATVAE_FIGURES names, by default figures/. If
+    CATVAE_PROFILE names another profile than cpu, whose pictures the book stores, the default is
+    .cache/figures-PROFILE.
 
     Args:
         fig: the figure.
@@ -69,6 +71,7 @@ def show(fig: Figure, name: str, alt: str, data: Mapping[str, Any], rtol: float 
 
     Raises:
         ValueError: the name, the alt text, the data or the tolerance is no use.
+        OSError: the folder cannot be written.
 
     Example:
         >>> show(Figure(), "density", "A bell curve, longer to the right.", {"x": [0.0]})
@@ -88,9 +91,13 @@ def show(fig: Figure, name: str, alt: str, data: Mapping[str, Any], rtol: float 
     record = json.dumps({"name": name, "alt": alt, "rtol": rtol, "data": series}, ensure_ascii=False)
     png = _png(fig)
     folder = _folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / f"{name}.png", png)
-    _write(folder / f"{name}.json", f"{record}\n".encode())
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(folder / f"{name}.png", png)
+        _write(folder / f"{name}.json", f"{record}\n".encode())
+    except OSError as error:
+        remedy = "set CATVAE_FIGURES to a folder that can be"
+        raise OSError(f"{folder} cannot be written ({error.strerror}): {remedy}") from error
     _display(png, name, alt)
 
 
@@ -142,7 +149,8 @@ def _folder() -> Path:
     root = Path(__file__).resolve().parents[2]
     if not (root / "pyproject.toml").exists():  # installed as a wheel, as on Colab
         root = Path.cwd()
-    return root / "figures"
+    profile = os.environ.get("CATVAE_PROFILE") or "cpu"
+    return root / "figures" if profile == "cpu" else root / ".cache" / f"figures-{profile}"
 
 
 def _plain(value: Any) -> Any:

@@ -23,7 +23,8 @@ import subprocess
 import sys
 
 if importlib.util.find_spec("catvae_lib") is None:  # on Colab and the like: install the library first
-    address = os.environ.get("CATVAE_REPO") or input("Git address of this book's repository: ")
+    print("catvae_lib is not installed in this Python. In a clone of the book, stop here and use `make lab`.")
+    address = os.environ.get("CATVAE_REPO") or input("On Colab, enter the book's git address: ")
     subprocess.run(
         [sys.executable, "-m", "pip", "install", "--quiet", f"catvae-lib @ git+{address}"], check=True
     )

@@ -21,7 +21,8 @@ import subprocess
 import sys
 
 if importlib.util.find_spec("catvae_lib") is None:  # on Colab and the like: install the library first
-    address = os.environ.get("CATVAE_REPO") or input("Git address of this book's repository: ")
+    print("catvae_lib is not installed in this Python. In a clone of the book, stop here and use `make lab`.")
+    address = os.environ.get("CATVAE_REPO") or input("On Colab, enter the book's git address: ")
     subprocess.run(
         [sys.executable, "-m", "pip", "install", "--quiet", f"catvae-lib @ git+{address}"], check=True
     )
@@ -136,7 +137,7 @@ torch.manual_seed(0)
 vae = VAE(
     encoder=network.mlp(784, [300], num_bits, activation="tanh"),
     latent=BernoulliLatent(num_bits),
-    decoder=network.mlp(num_bits, [200, 300], 784, activation="tanh"),
+    decoder=network.mlp(num_bits, [150, 300], 784, activation="tanh"),
     likelihood="bernoulli",
 ).to(profile.device, profile.dtype)
 network.start_at_data_mean(vae.decoder, digits.train.images)
@@ -159,7 +160,7 @@ steps = profile.epochs * len(digits.train.images) // 100
 config = TrainConfig(
     epochs=profile.epochs,
     batch_size=100,
-    learning_rate=6e-3,
+    learning_rate=7e-3,
     temperature=TemperatureSchedule.reaching_floor(start=1.0, floor=2 / 3, steps=max(1, steps // 4)),
     track_images=profile.track_images,
     track_samples=profile.track_samples,

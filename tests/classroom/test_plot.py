@@ -125,6 +125,35 @@ def test_without_the_variable_the_book_s_own_folder_is_used(
 
 
 @pytest.mark.parametrize(
+    ("profile", "folder"),
+    [
+        (None, "figures"),
+        ("", "figures"),
+        ("cpu", "figures"),
+        ("smoke", ".cache/figures-smoke"),
+        ("gpu", ".cache/figures-gpu"),
+    ],
+)
+def test_another_profile_spares_the_book_s_own_folder(
+    monkeypatch: pytest.MonkeyPatch, profile: str | None, folder: str
+) -> None:
+    monkeypatch.delenv("CATVAE_FIGURES", raising=False)
+    monkeypatch.delenv("CATVAE_PROFILE", raising=False)
+    if profile is not None:
+        monkeypatch.setenv("CATVAE_PROFILE", profile)
+    root = Path(plot.__file__).parents[2]
+    assert plot._folder() == root / folder
+    monkeypatch.setenv("CATVAE_FIGURES", "mine")
+    assert plot._folder() == Path("mine")
+
+
+def test_a_folder_that_cannot_be_written_is_named_with_the_remedy(folder: Path) -> None:
+    folder.touch()  # a file where the folder should be
+    with pytest.raises(OSError, match=r"figures cannot be written \(.*\): set CATVAE_FIGURES to a folder"):
+        plot.show(draw(), "01_line", ALT, {"y": [1]})
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"name": "line"}, "name must read like \"01_gumbel_density\", got 'line'"),
