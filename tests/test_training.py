@@ -31,6 +31,19 @@ def weights(vae: VAE) -> Tensor:
     return torch.cat([parameter.detach().flatten() for parameter in vae.parameters()])
 
 
+def images_of_each_loss(vae: VAE) -> list[Tensor]:
+    """A list that grows by the images of every call of vae.loss."""
+    seen: list[Tensor] = []
+    inner = vae.loss
+
+    def spy(x: Tensor, *args: object, **kwargs: object) -> object:
+        seen.append(x)
+        return inner(x, *args, **kwargs)  # type: ignore[arg-type]
+
+    vae.loss = spy  # type: ignore[method-assign, assignment]
+    return seen
+
+
 # Schedules
 
 
@@ -169,17 +182,10 @@ def test_training_does_not_touch_the_global_generator() -> None:
 
 
 def test_every_image_is_seen_once_an_epoch() -> None:
-    seen: list[Tensor] = []
     vae, data = small_vae(), two_images(copies=15)
     images = torch.rand(30, 4, generator=torch.Generator().manual_seed(0)).round(decimals=3)
     data = replace(data, train=Split(images, torch.zeros(30, dtype=torch.int64)))
-    inner = vae.loss
-
-    def spy(x: Tensor, *args: object, **kwargs: object) -> object:
-        seen.append(x)
-        return inner(x, *args, **kwargs)  # type: ignore[arg-type]
-
-    vae.loss = spy  # type: ignore[method-assign, assignment]
+    seen = images_of_each_loss(vae)
     fit(vae, data, TrainConfig(epochs=1, batch_size=10, track_images=1, track_samples=1))
     batches = torch.cat([x for x in seen if len(x) == 10])
     assert sorted(batches.tolist()) == sorted(images.tolist())
@@ -188,17 +194,10 @@ def test_every_image_is_seen_once_an_epoch() -> None:
 
 def test_dynamic_binarization_draws_new_bits_every_epoch() -> None:
     """Grey training images (0.5) must reach the loss as bits, other bits each time; five standard errors."""
-    seen: list[Tensor] = []
     vae, data = small_vae(), two_images()
     grey = torch.full((1000, 4), 0.5)
     data = replace(data, train=Split(grey, torch.zeros(1000, dtype=torch.int64)), binarization="dynamic")
-    inner = vae.loss
-
-    def spy(x: Tensor, *args: object, **kwargs: object) -> object:
-        seen.append(x)
-        return inner(x, *args, **kwargs)  # type: ignore[arg-type]
-
-    vae.loss = spy  # type: ignore[method-assign, assignment]
+    seen = images_of_each_loss(vae)
     fit(vae, data, TrainConfig(epochs=2, batch_size=500, track_images=1, track_samples=1))
     batches = [x for x in seen if len(x) == 500]
     assert all(bool(((x == 0) | (x == 1)).all()) for x in batches)
