@@ -7,7 +7,6 @@ on this machine. What the embedded bits must agree with was computed from the or
 import gzip
 import hashlib
 import http.server
-import importlib.util
 import io
 import math
 import struct
@@ -63,9 +62,6 @@ TRAIN_COUNTS = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
 TEST_COUNTS = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
 
 FOLDERS = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "kmnist": "KMNIST"}
-needs_torchvision = pytest.mark.skipif(
-    importlib.util.find_spec("torchvision") is None, reason="torchvision is not installed"
-)
 
 
 @pytest.fixture(scope="module")
@@ -328,7 +324,6 @@ def test_fixed_and_dynamic_binarization(tmp_path):
     assert dynamic.binarization == "dynamic"
 
 
-@needs_torchvision
 def test_torchvision_reads_the_same_pixels(tmp_path):
     write_idx(tmp_path, "kmnist", compressed=False)
     datasets = _originals.import_torchvision("torchvision.datasets")
@@ -532,7 +527,6 @@ def server(monkeypatch):
     served.server.server_close()
 
 
-@needs_torchvision
 def test_download_writes_verified_archives_and_nothing_else(tmp_path, server):
     root = tmp_path / "new" / "root"
     images, _ = tiny()
@@ -546,7 +540,6 @@ def test_download_writes_verified_archives_and_nothing_else(tmp_path, server):
     assert server.asked == []
 
 
-@needs_torchvision
 def test_download_fetches_only_what_is_missing(tmp_path, server):
     write_idx(tmp_path)
     (tmp_path / "MNIST" / "raw" / "t10k-labels-idx1-ubyte.gz").unlink()
@@ -554,7 +547,6 @@ def test_download_fetches_only_what_is_missing(tmp_path, server):
     assert {Path(name).name for name in server.asked} == {"t10k-labels-idx1-ubyte.gz"}
 
 
-@needs_torchvision
 def test_omniglot_downloads_too(tmp_path, server):
     omniglot = data.load("omniglot", root=tmp_path, download=True)
     assert [len(part.images) for part in (omniglot.train, omniglot.validation, omniglot.test)] == [52, 8, 20]
@@ -574,7 +566,6 @@ def absent(server, name):
     del server.files[name]
 
 
-@needs_torchvision
 @pytest.mark.parametrize("failure", [wrong_content, half_sent, absent])
 def test_a_failed_download_keeps_nothing_and_says_which_file_and_what_to_do(tmp_path, server, failure):
     name = "t10k-labels-idx1-ubyte.gz"  # the last of four: three good files have arrived before it
@@ -597,7 +588,6 @@ def test_a_failed_download_keeps_nothing_and_says_which_file_and_what_to_do(tmp_
     assert list(tmp_path.iterdir()) == []
 
 
-@needs_torchvision
 def test_no_network_at_all_is_a_download_error(tmp_path, server):
     server.server.shutdown()
     server.server.server_close()
@@ -606,7 +596,6 @@ def test_no_network_at_all_is_a_download_error(tmp_path, server):
     assert list(tmp_path.iterdir()) == []
 
 
-@needs_torchvision
 def test_an_interrupted_download_keeps_nothing(tmp_path, server, monkeypatch):
     utils = _originals.import_torchvision("torchvision.datasets.utils")
 

@@ -91,3 +91,10 @@ def test_start_at_data_mean_sets_the_logit_of_the_mean():
 def test_bad_arguments(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_half_precision_images_are_counted_in_full() -> None:
+    """float16 ends at 65,504; the mean of 70,000 pixels that are on is 70,001 / 70,002."""
+    decoder = network.linear(2, 3)
+    network.start_at_data_mean(decoder, torch.ones(70_000, 3, dtype=torch.float16))
+    assert decoder.bias.tolist() == pytest.approx([math.log(70_001)] * 3, rel=1e-2)  # logit in float32
