@@ -17,9 +17,9 @@ FRESH := .cache/figures
 # One thread a process, since two run at once; and no progress bar in a stored output.
 run test: export CATVAE_PROFILE := cpu
 run test: export OMP_NUM_THREADS := 1
-run test: export TQDM_DISABLE := 1
+run test bench: export TQDM_DISABLE := 1
 
-.PHONY: help run test lab
+.PHONY: help run test bench lab
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -37,6 +37,9 @@ test: $(READY) ## lint, types, unit tests, every notebook's outputs compared, an
 	CATVAE_FIGURES=$(CURDIR)/$(FRESH) $(BIN)/python -m pytest -q -n 2 --dist loadscope -p no:cacheprovider \
 		--nbval --nbval-current-env --nbval-cell-timeout=300 $(wildcard notebooks/*.ipynb)
 	$(BIN)/python tools/check.py --fresh $(FRESH)
+
+bench: $(READY) ## time training and the bound against a plain loop and bare matrix products (10 minutes)
+	$(BIN)/python tests/benchmarks/speed.py
 
 # What a reader tries out does not replace the book's figures.
 lab: export CATVAE_FIGURES := $(CURDIR)/.cache/lab-figures

@@ -27,7 +27,13 @@ class _CertainAtZero(torch.autograd.Function):
 
 
 def certain_at_zero(logits: Tensor) -> Tensor:
-    """Return logits (..., K) of the same distributions without +inf; the gradient is that of the identity."""
+    """Return logits (..., K) of the same distributions without +inf; the gradient is that of the identity.
+
+    In a compiled graph, where a function with a gradient of its own cannot be mapped over many models, a row
+    with a +inf has gradient 0 instead.
+    """
+    if torch.compiler.is_compiling():
+        return _CertainAtZero.forward(logits)
     finite: Tensor = _CertainAtZero.apply(logits)  # type: ignore[no-untyped-call]
     return finite
 

@@ -87,6 +87,13 @@ def count(name: str, value: int, minimum: int = 1) -> None:
         raise ValueError(f"{name} must be at least {minimum}, got {value}")
 
 
+def probability(name: str, value: float) -> None:
+    """Require a plain number in [0, 1]."""
+    number(name, value)
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name} must lie in [0, 1], got {value}")
+
+
 def one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
     """Require one of a few words."""
     if value not in allowed:

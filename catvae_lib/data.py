@@ -47,7 +47,12 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Three splits of one dataset; binarization "dynamic" leaves the training images grey, see `binarize`."""
+    """Three splits of one dataset, and what training makes of its images.
+
+    Binarization "dynamic" leaves the training images grey, see `binarize`. `flips` is the share of pixels
+    that `flip_pixels` inverts in what the encoder sees, while the decoder learns the clean image: with
+    `dataclasses.replace(data, flips=0.1)` any VAE is trained as a denoising one.
+    """
 
     name: str
     image_shape: tuple[int, int]  # D = height * width
@@ -55,6 +60,10 @@ class Dataset:
     validation: Split
     test: Split
     binarization: Binarization = "fixed"
+    flips: float = 0.0
+
+    def __post_init__(self) -> None:
+        _validate.probability("flips", self.flips)
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> "Dataset":
         """Return the dataset with every tensor on a device, its images in a precision."""
@@ -140,6 +149,31 @@ def binarize(images: Tensor, *, generator: torch.Generator | None = None) -> Ten
     _validate.inside_unit_interval("images", images)
     uniform = torch.rand(images.shape, generator=generator, device=images.device)
     return (uniform < images).to(images.dtype)
+
+
+def flip_pixels(images: Tensor, share: float, *, generator: torch.Generator | None = None) -> Tensor:
+    """Invert each pixel with a probability: x becomes 1 - x, the noise of a denoising auto-encoder.
+
+    Args:
+        images: `(..., D)` in [0, 1].
+        share: the probability, in [0, 1].
+        generator: source of randomness, on the device of the images; None is torch's global generator.
+
+    Returns:
+        Images of the same shape and dtype.
+
+    Raises:
+        ValueError: images outside [0, 1], NaN, not floating point, or a share outside [0, 1].
+
+    Example:
+        >>> flip_pixels(torch.tensor([0.0, 1.0]), share=1.0)
+        tensor([1., 0.])
+    """
+    _validate.floating("images", images)
+    _validate.inside_unit_interval("images", images)
+    _validate.probability("share", share)
+    flipped = torch.rand(images.shape, generator=generator, device=images.device) < share
+    return torch.where(flipped, 1 - images, images)
 
 
 def draw_bits(pixels: NDArray[np.uint8], seed: int = SEED) -> NDArray[np.uint8]:

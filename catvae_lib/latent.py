@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import logsigmoid
 
 from catvae_lib import _validate, density, sampling
 from catvae_lib import noise as noise_source
@@ -134,8 +135,21 @@ class BernoulliLatent(Latent):
         return sampling.bernoulli_threshold(self._check(params), self._check_event("noise", noise))
 
     def log_prob(self, z: Tensor, params: Tensor) -> Tensor:
-        """Return the log-probability of the bits, summed over them."""
-        return density.bernoulli_log_prob(self._check_event("z", z), self._check(params)).sum(-1)
+        r"""Return the log-probability of the bits, $\sum_i z_i l_i + \ln(1 - \theta_i)$ with logits l.
+
+        The sum needs one product for S codes; elementwise, with every digit, it is
+        `density.bernoulli_log_prob`. An infinite logit gives 0 or -inf, and no gradient.
+        """
+        z, params = self._check_event("z", z), self._check(params)
+        certain = params.isinf()
+        logits = torch.where(certain, 0.0, params)  # (B, num_bits)
+        log_off = torch.where(certain, 0.0, logsigmoid(-logits)).sum(-1)  # ln q of all bits off, (B,)
+        on = (certain & (params > 0)).to(params.dtype)
+        contradicted = torch.linalg.vecdot(z, certain.to(params.dtype) - 2 * on) + on.sum(
+            -1
+        )  # bits that cannot be so, (S, B)
+        log_q: Tensor = torch.linalg.vecdot(z, logits) + log_off
+        return torch.where(contradicted > 0, -torch.inf, log_q)
 
     def prior_log_prob(self, z: Tensor) -> Tensor:
         """Return -num_bits ln 2 for every code."""

@@ -1,14 +1,22 @@
-"""Encoders and decoders: linear maps and multi-layer perceptrons."""
+"""Encoders and decoders: linear maps, multi-layer perceptrons and convolutional networks."""
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from catvae_lib import _validate
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "leaky_relu": nn.LeakyReLU}
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "elu": nn.ELU,
+    "tanh": nn.Tanh,
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+}
+
+Layer = TypeVar("Layer", nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 
 
 def linear(in_features: int, out_features: int) -> nn.Linear:
@@ -30,22 +38,17 @@ def linear(in_features: int, out_features: int) -> nn.Linear:
     """
     _validate.count("in_features", in_features)
     _validate.count("out_features", out_features)
-    layer = nn.Linear(in_features, out_features)
-    nn.init.xavier_uniform_(layer.weight)
-    nn.init.zeros_(layer.bias)
-    return layer
+    return _glorot(nn.Linear(in_features, out_features))
 
 
-def mlp(
-    in_features: int, hidden: Sequence[int], out_features: int, activation: str = "tanh"
-) -> nn.Sequential:
+def mlp(in_features: int, hidden: Sequence[int], out_features: int, activation: str = "elu") -> nn.Sequential:
     """Make a multi-layer perceptron; the last layer has no activation, because it returns logits.
 
     Args:
         in_features: Number of inputs.
         hidden: Sizes of the hidden layers; none makes a linear map.
         out_features: Number of outputs.
-        activation: "tanh", "relu" or "leaky_relu".
+        activation: "elu", "tanh", "relu" or "leaky_relu".
 
     Returns:
         The network, its last layer a `torch.nn.Linear`.
@@ -65,6 +68,123 @@ def mlp(
     return nn.Sequential(*layers, linear(sizes[-1], out_features))
 
 
+def conv_encoder(
+    image_shape: tuple[int, int], channels: Sequence[int], out_features: int, activation: str = "elu"
+) -> nn.Sequential:
+    """Make a convolutional encoder: each stage halves the image's sides, a linear layer reads what is left.
+
+    A stage is a convolution with stride 2, 4x4 weights and one pixel of zeros around the image, and an
+    activation. Stride 2 divides 4, so that every pixel is seen equally often, but for those at the rim.
+
+    Args:
+        image_shape: Height and width, H * W = D.
+        channels: Channels after each stage, from the image to the code.
+        out_features: Number of outputs.
+        activation: "elu", "tanh", "relu" or "leaky_relu".
+
+    Returns:
+        The network, from flat images (..., D) to (..., out_features).
+
+    Raises:
+        ValueError: If there is no stage, a size is below 1, a side cannot be halved in every stage, or the
+            activation is unknown.
+
+    Example:
+        >>> encoder = conv_encoder((28, 28), [16, 32], 10)  # 28 x 28, 14 x 14, 7 x 7
+        >>> encoder(torch.zeros(5, 784)).shape
+        torch.Size([5, 10])
+    """
+    _validate.one_of("activation", activation, tuple(ACTIVATIONS))
+    height, width = _smallest_shape(image_shape, channels)
+    stages: list[nn.Module] = []
+    for before, after in pairwise([1, *channels]):
+        stages += [_glorot(nn.Conv2d(before, after, 4, stride=2, padding=1)), ACTIVATIONS[activation]()]
+    return nn.Sequential(
+        nn.Unflatten(-1, (1, *image_shape)),  # (..., 1, H, W)
+        ImageLayers(*stages),  # (..., channels[-1], height, width)
+        nn.Flatten(-3),
+        linear(channels[-1] * height * width, out_features),
+    )
+
+
+def conv_decoder(
+    in_features: int, channels: Sequence[int], image_shape: tuple[int, int], activation: str = "elu"
+) -> nn.Sequential:
+    """Make a convolutional decoder, the mirror image of `conv_encoder`: each stage doubles the sides.
+
+    A linear layer makes a small image of channels[0] channels; a stage is an activation and a transposed
+    convolution. The last returns one channel, the logits, and each pixel has a bias of its own: a
+    convolution's bias would be the same for all pixels, and could not hold the average image.
+
+    Args:
+        in_features: Number of inputs.
+        channels: Channels before each stage, from the code to the image.
+        image_shape: Height and width, H * W = D.
+        activation: "elu", "tanh", "relu" or "leaky_relu".
+
+    Returns:
+        The network, from features (..., in_features) to flat images (..., D), its last layer a `PixelBias`.
+
+    Raises:
+        ValueError: If there is no stage, a size is below 1, a side cannot be halved in every stage, or the
+            activation is unknown.
+
+    Example:
+        >>> decoder = conv_decoder(10, [32, 16], (28, 28))  # 7 x 7, 14 x 14, 28 x 28
+        >>> decoder(torch.zeros(3, 5, 10)).shape
+        torch.Size([3, 5, 784])
+    """
+    _validate.one_of("activation", activation, tuple(ACTIVATIONS))
+    height, width = _smallest_shape(image_shape, channels)
+    stages: list[nn.Module] = []
+    for before, after in pairwise(channels):
+        layer = nn.ConvTranspose2d(before, after, 4, stride=2, padding=1)
+        stages += [_glorot(layer), ACTIVATIONS[activation]()]
+    stages.append(_glorot(nn.ConvTranspose2d(channels[-1], 1, 4, stride=2, padding=1, bias=False)))
+    return nn.Sequential(
+        linear(in_features, channels[0] * height * width),
+        ACTIVATIONS[activation](),
+        nn.Unflatten(-1, (channels[0], height, width)),
+        ImageLayers(*stages),  # (..., 1, H, W)
+        nn.Flatten(-3),
+        PixelBias(image_shape[0] * image_shape[1]),
+    )
+
+
+class ImageLayers(nn.Sequential):
+    """Layers for a batch of images (N, C, H, W), which here may have any leading dimensions (..., C, H, W).
+
+    Example:
+        >>> ImageLayers(nn.Conv2d(1, 2, 4, stride=2, padding=1))(torch.zeros(3, 5, 1, 8, 8)).shape
+        torch.Size([3, 5, 2, 4, 4])
+    """
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the layers' output (..., C', H', W')."""
+        output = images.reshape(-1, *images.shape[-3:])  # (N, C, H, W)
+        for layer in self:
+            output = layer(output)  # (N, C', H', W')
+        return output.reshape(*images.shape[:-3], *output.shape[-3:])
+
+
+class PixelBias(nn.Module):
+    """A learnt bias for each pixel of a flat image (..., D), 0 at first.
+
+    Example:
+        >>> PixelBias(3)(torch.ones(2, 3))
+        tensor([[1., 1., 1.],
+                [1., 1., 1.]], grad_fn=<AddBackward0>)
+    """
+
+    def __init__(self, num_pixels: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(num_pixels))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return images + bias."""
+        return images + self.bias
+
+
 def start_at_data_mean(decoder: nn.Module, images: Tensor) -> None:
     r"""Set the decoder's output biases to the logit of each pixel's mean: start from the average image.
 
@@ -72,11 +192,11 @@ def start_at_data_mean(decoder: nn.Module, images: Tensor) -> None:
     finite logit.
 
     Args:
-        decoder: A `torch.nn.Linear`, or a `torch.nn.Sequential` that ends in one.
+        decoder: A `torch.nn.Linear`, or a `torch.nn.Sequential` that ends in one or in a `PixelBias`.
         images: Training images (N, D), values in [0, 1].
 
     Raises:
-        ValueError: If the decoder does not end in a linear layer with D outputs, or a pixel leaves [0, 1].
+        ValueError: If the decoder does not end in such a layer with D outputs, or a pixel leaves [0, 1].
 
     Example:
         >>> decoder = linear(2, 3)
@@ -85,12 +205,38 @@ def start_at_data_mean(decoder: nn.Module, images: Tensor) -> None:
         tensor([2.1972, 2.1972, 2.1972])
     """
     last = decoder[-1] if isinstance(decoder, nn.Sequential) else decoder
-    if not isinstance(last, nn.Linear):
-        raise ValueError(f"decoder must end in a torch.nn.Linear, got {type(last).__name__}")
-    if images.ndim != 2 or images.shape[1] != last.out_features:
-        raise ValueError(f"images must have shape (N, {last.out_features}), got {tuple(images.shape)}")
+    if not isinstance(last, nn.Linear | PixelBias):
+        raise ValueError(f"decoder must end in a torch.nn.Linear or a PixelBias, got {type(last).__name__}")
+    if images.ndim != 2 or images.shape[1] != len(last.bias):
+        raise ValueError(f"images must have shape (N, {len(last.bias)}), got {tuple(images.shape)}")
     _validate.inside_unit_interval("images", images)
     total = images.sum(0, dtype=torch.promote_types(last.bias.dtype, torch.float32))  # no half can count them
     mean = (total + 1) / (images.shape[0] + 2)
     with torch.no_grad():
         last.bias.copy_(torch.logit(mean))
+
+
+def _glorot(layer: Layer) -> Layer:
+    nn.init.xavier_uniform_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
+def _smallest_shape(image_shape: tuple[int, int], channels: Sequence[int]) -> tuple[int, int]:
+    """Return height and width after one halving for each entry of channels."""
+    if len(channels) == 0:
+        raise ValueError(f"channels must hold at least one stage, got {channels}")
+    if len(image_shape) != 2:
+        raise ValueError(f"image_shape must be (height, width), got {image_shape}")
+    for count in channels:
+        _validate.count("channels", count)
+    for side in image_shape:
+        _validate.count("image_shape", side)
+    factor = 2 ** len(channels)
+    if any(side % factor for side in image_shape):
+        raise ValueError(
+            f"image_shape must be divisible by {factor} to be halved in {len(channels)} stages, "
+            f"got {tuple(image_shape)}"
+        )
+    return image_shape[0] // factor, image_shape[1] // factor

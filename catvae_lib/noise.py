@@ -47,8 +47,8 @@ def uniform(
         True
     """
     size, place, dtype, draw = _arguments(shape, generator, device, dtype)
-    u = torch.rand(size, generator=generator, device=place, dtype=draw)
-    return _inside(u.clamp(min=torch.finfo(draw).eps / 4).to(dtype))
+    u = _open_uniform(size, generator, place, draw)
+    return u if dtype == draw else _inside(u.to(dtype))
 
 
 def gumbel(
@@ -85,8 +85,8 @@ def gumbel(
     """
     size, place, dtype, draw = _arguments(shape, generator, device, dtype)
     _check_fits(size, loc=loc, scale=scale)
-    u = uniform(size, generator=generator, device=place, dtype=draw)
-    return gumbel_from_uniform(u, loc, scale).to(dtype)
+    noise = _standard_gumbel(_open_uniform(size, generator, place, draw))
+    return _placed(noise, loc, scale).to(dtype)
 
 
 def logistic(
@@ -125,8 +125,8 @@ def logistic(
     """
     size, place, dtype, draw = _arguments(shape, generator, device, dtype)
     _check_fits(size, loc=loc, scale=scale)
-    u = uniform(size, generator=generator, device=place, dtype=draw)
-    return logistic_from_uniform(u, loc, scale).to(dtype)
+    noise = _standard_logistic(_open_uniform(size, generator, place, draw))
+    return _placed(noise, loc, scale).to(dtype)
 
 
 def normal(
@@ -178,8 +178,7 @@ def gumbel_from_uniform(u: Tensor, loc: float | Tensor = 0.0, scale: float | Ten
         >>> gumbel_from_uniform(torch.tensor([0.1, 0.5, 0.9]))
         tensor([-0.8340,  0.3665,  2.2504])
     """
-    u = _checked(u, loc, scale)
-    return loc - scale * torch.log(-torch.log(u))
+    return _placed(_standard_gumbel(_checked(u, loc, scale)), loc, scale)
 
 
 def logistic_from_uniform(u: Tensor, loc: float | Tensor = 0.0, scale: float | Tensor = 1.0) -> Tensor:
@@ -200,8 +199,32 @@ def logistic_from_uniform(u: Tensor, loc: float | Tensor = 0.0, scale: float | T
         >>> logistic_from_uniform(torch.tensor([0.1, 0.5, 0.9]))
         tensor([-2.1972,  0.0000,  2.1972])
     """
-    u = _checked(u, loc, scale)
-    return loc + scale * (torch.log(u) - torch.log1p(-u))
+    return _placed(_standard_logistic(_checked(u, loc, scale)), loc, scale)
+
+
+def _standard_gumbel(u: Tensor) -> Tensor:
+    return -torch.log(-torch.log(u))
+
+
+def _standard_logistic(u: Tensor) -> Tensor:
+    return torch.log(u) - torch.log1p(-u)
+
+
+def _placed(noise: Tensor, loc: float | Tensor, scale: float | Tensor) -> Tensor:
+    """Return loc + scale * noise; standard noise needs no arithmetic."""
+    standard = not isinstance(loc, Tensor) and not isinstance(scale, Tensor) and (loc, scale) == (0, 1)
+    return noise if standard else loc + scale * noise
+
+
+def _open_uniform(
+    size: tuple[int, ...],
+    generator: torch.Generator | None,
+    device: torch.device | str | None,
+    dtype: torch.dtype,
+) -> Tensor:
+    """Draw from the open interval: the generator's 0 becomes half a step, and 1 it never returns."""
+    u = torch.rand(size, generator=generator, device=device, dtype=dtype)
+    return u.clamp_(min=torch.finfo(dtype).eps / 4)
 
 
 def _arguments(
@@ -223,7 +246,9 @@ def _arguments(
 
 
 def _check_fits(size: tuple[int, ...], **parameters: float | Tensor) -> None:
-    """Require parameters that broadcast to the size and do not enlarge it: one draw would be used twice."""
+    """Require a place and a scale that do not enlarge the size: one draw would be used twice."""
+    _validate.number("loc", parameters["loc"])
+    _validate.positive("scale", parameters["scale"])
     for name, value in parameters.items():
         found = tuple(value.shape) if isinstance(value, Tensor) else ()
         pairs = zip(found[::-1], size[::-1], strict=False)

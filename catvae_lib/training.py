@@ -1,277 +1,287 @@
-"""Training: what to do (TrainConfig), one plain loop (fit), and what happened (History)."""
+"""Training: one loop for CPU and GPU (fit), many models at once (fit_many), and what they are told."""
 
-import math
+import json
 import os
-from dataclasses import asdict, dataclass, field, fields
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from catvae_lib import _validate
-from catvae_lib.data import Dataset, binarize
+from catvae_lib import checkpoint as storage
+from catvae_lib._config import Epoch, History, TrainConfig
+from catvae_lib._loop import (
+    batch,
+    check,
+    check_finite,
+    check_weights,
+    digest,
+    settings,
+    shuffled,
+    steps_an_epoch,
+    threads,
+    track,
+)
+from catvae_lib._many import fit_many
+from catvae_lib._step import TERMS, EagerStep, Moments, PureStep, told, trained
+from catvae_lib.data import Dataset
+from catvae_lib.schedules import LearningRateSchedule, TemperatureSchedule
 from catvae_lib.vae import VAE
 
-
-@dataclass(frozen=True)
-class TemperatureSchedule:
-    r"""The temperature at step t: $\max(\lambda_\text{floor}, \lambda_\text{start} e^{-rt})$.
-
-    With start 1 it is the schedule of Jang et al. (2016).
-
-    Args:
-        start: Temperature at step 0.
-        floor: Smallest temperature.
-        rate: Decay r per step; 0 keeps the start.
-        every: The temperature moves only every so many steps.
-
-    Raises:
-        ValueError: If start or floor is not positive, the floor exceeds the start, the rate is negative or
-            every is below 1.
-
-    Example:
-        >>> schedule = TemperatureSchedule.exponential(start=1.0, floor=0.5, rate=3e-5)
-        >>> schedule(0), schedule(23_104) > 0.5, schedule(23_105)
-        (1.0, True, 0.5)
-    """
-
-    start: float = 1.0
-    floor: float = 1.0
-    rate: float = 0.0
-    every: int = 1
-
-    def __post_init__(self) -> None:
-        _validate.positive("start", self.start)
-        _validate.positive("floor", self.floor)
-        _validate.count("every", self.every)
-        if self.floor > self.start:
-            raise ValueError(f"floor must not exceed start {self.start}, got {self.floor}")
-        if not 0 <= self.rate < math.inf:
-            raise ValueError(f"rate must be at least 0 and finite, got {self.rate}")
-
-    @classmethod
-    def constant(cls, temperature: float) -> "TemperatureSchedule":
-        """Make a schedule that never moves."""
-        return cls(start=temperature, floor=temperature)
-
-    @classmethod
-    def exponential(cls, start: float, floor: float, rate: float, every: int = 1) -> "TemperatureSchedule":
-        """Make a schedule that falls by exp(-rate) a step until it reaches the floor."""
-        return cls(start, floor, rate, every)
-
-    @classmethod
-    def reaching_floor(cls, start: float, floor: float, steps: int) -> "TemperatureSchedule":
-        """Make an exponential schedule that reaches its floor after so many steps: annealing that fits."""
-        _validate.count("steps", steps)
-        _validate.positive("start", start)
-        _validate.positive("floor", floor)
-        return cls(start, floor, math.log(start / floor) / steps)
-
-    def __call__(self, step: int) -> float:
-        """Return the temperature at a step, counted from 0."""
-        return max(self.floor, self.start * math.exp(-self.rate * (step - step % self.every)))
+__all__ = [
+    "Epoch",
+    "History",
+    "LearningRateSchedule",
+    "TemperatureSchedule",
+    "TrainConfig",
+    "fit",
+    "fit_many",
+]
 
 
-@dataclass(frozen=True)
-class TrainConfig:
-    """What one training run does.
+class Writer(Protocol):
+    """What `fit` asks of a `torch.utils.tensorboard.SummaryWriter`."""
 
-    Args:
-        epochs: Passes over the training images.
-        batch_size: Images a step.
-        learning_rate: Adam's learning rate at the start; it falls to 0 along half a cosine (Loshchilov and
-            Hutter 2017).
-        temperature: Temperature by step.
-        num_samples: L, codes for each image in the training loss.
-        sample: "relaxed" or "straight_through".
-        kl: "analytic" or "concrete".
-        seed: Seed of the order of images and of the noise.
-        track_images: Validation images on which the three numbers are tracked; all if the split is smaller.
-        track_samples: Samples of the multi-sample bound on those.
-
-    Raises:
-        ValueError: If a count is below 1, the learning rate is not positive, or a word is unknown.
-
-    Example:
-        >>> TrainConfig(epochs=2).batch_size
-        100
-    """
-
-    epochs: int = 10
-    batch_size: int = 100
-    learning_rate: float = 2e-3
-    temperature: TemperatureSchedule = field(default_factory=TemperatureSchedule)
-    num_samples: int = 1
-    sample: str = "relaxed"
-    kl: str = "analytic"
-    seed: int = 0
-    track_images: int = 500
-    track_samples: int = 100
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "num_samples", "track_images", "track_samples"):
-            _validate.count(name, getattr(self, name))
-        _validate.count("seed", self.seed, minimum=0)
-        _validate.positive("learning_rate", self.learning_rate)
-        if not isinstance(self.temperature, TemperatureSchedule):
-            raise TypeError(
-                f"temperature must be a TemperatureSchedule, such as TemperatureSchedule.constant(0.5), "
-                f"got {self.temperature!r}"
-            )
-        _validate.one_of("sample", self.sample, ("relaxed", "straight_through"))
-        _validate.one_of("kl", self.kl, ("analytic", "concrete"))
+    def add_scalar(self, tag: str, scalar_value: float, global_step: int) -> Any:
+        """Log a number at a step."""
 
 
-@dataclass(frozen=True)
-class Epoch:
-    """The three numbers after one epoch: means over the same validation images, nats, higher is better.
-
-    Attributes:
-        epoch: Epochs done; 0 is before training.
-        step: Steps done.
-        temperature: Temperature of the next step.
-        relaxed_objective: Minus the training loss, on relaxed codes. Not a bound.
-        single_sample: The bound with one hard code an image, an unbiased estimate of the ELBO.
-        multi_sample: The bound with `track_samples` hard codes.
-    """
-
-    epoch: int
-    step: int
-    temperature: float
-    relaxed_objective: float
-    single_sample: float
-    multi_sample: float
-
-
-@dataclass
-class History:
-    """What happened in training, an `Epoch` at a time.
-
-    Example:
-        >>> history = History([Epoch(0, 0, 1.0, -200.0, -205.0, -203.0)])
-        >>> history.columns()["multi_sample"]
-        [-203.0]
-    """
-
-    epochs: list[Epoch] = field(default_factory=list)
-
-    def columns(self) -> dict[str, list[float]]:
-        """Return one list for each quantity, as `pandas.DataFrame` takes them."""
-        return {
-            column.name: [asdict(epoch)[column.name] for epoch in self.epochs] for column in fields(Epoch)
-        }
-
-
-def fit(vae: VAE, data: Dataset, config: TrainConfig) -> History:
+def fit(
+    vae: VAE,
+    data: Dataset,
+    config: TrainConfig,
+    *,
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_every: int | None = None,
+    resume: bool = True,
+    writer: Writer | None = None,
+) -> History:
     """Train a VAE on a dataset of the VAE's device and precision.
 
-    Plain Adam on shuffled batches; a last batch that is not full is left out. Same seed and same start, same
-    result on a CPU.
+    Adam on shuffled batches; a last batch that is not full is left out. Same seed and same start, same result
+    on a CPU. With a checkpoint a run that was killed at any moment goes on where the file was written, and on
+    a CPU ends with the very weights of an uninterrupted one. Ctrl-C stops after the step and saves. A run is
+    its configuration, threads included: to train longer, start another.
 
     Args:
         vae: The model; its weights change in place.
         data: The dataset; training and validation images are used.
         config: What to do.
+        checkpoint: File to keep the run in; None keeps nothing.
+        checkpoint_every: Save after so many steps of an epoch, too; None saves after each epoch.
+        resume: Go on from the file if it is there. If False, start anew; the file is replaced.
+        writer: A TensorBoard writer that gets the three numbers and the two terms of the loss.
 
     Returns:
         The history, one entry before training and one after each epoch.
 
     Raises:
         ValueError: If the data do not fit the model, lie on another device, or hold fewer images than one
-            batch.
-        FloatingPointError: If the loss became NaN or infinite within an epoch; the weights are then of no
-            use.
+            batch; or if the checkpoint is damaged or belongs to another run.
+        FloatingPointError: If the loss became NaN or infinite. It names the step and the term; the last good
+            checkpoint is kept, and the weights in memory are of no use.
+        OSError: If a checkpoint cannot be written; the last good one is intact.
+        KeyboardInterrupt: After Ctrl-C, when the step is done and the checkpoint is written.
     """
-    images = data.train.images
-    generator = torch.Generator(images.device).manual_seed(config.seed)
-    _check(vae, data, config, generator)
-    optimizer = torch.optim.Adam(vae.parameters(), lr=config.learning_rate, fused=True)
-    history = History([_track(vae, data, config, epoch=0, step=0)])
-    quiet = os.environ.get("TQDM_DISABLE") == "1"  # which tqdm's notebook bar does not read itself
-    bar = tqdm(range(1, config.epochs + 1), desc="epochs", unit="epoch", disable=quiet)
-    for epoch in bar:
-        worst = _train_epoch(vae, optimizer, data, config, epoch, generator)
-        if not math.isfinite(worst):
-            raise FloatingPointError(f"the training loss became {worst} in epoch {epoch}")
-        history.epochs.append(_track(vae, data, config, epoch, epoch * (len(images) // config.batch_size)))
-        bar.set_postfix(bound=f"{history.epochs[-1].multi_sample:.1f}")
-    return history
+    if checkpoint_every is not None:
+        _validate.count("checkpoint_every", checkpoint_every)
+    if checkpoint is not None:
+        storage.clean(checkpoint)
+    run = _Run(vae, data, config, Path(checkpoint) if checkpoint is not None else None, writer)
+    with threads(config.threads), _interruptible() as asked:
+        if run.path is not None and resume and run.path.is_file():
+            run.restore(storage.load(run.path))
+        else:
+            run.begin()
+        quiet = os.environ.get("TQDM_DISABLE") == "1"  # which tqdm's notebook bar does not read itself
+        with tqdm(total=run.steps, initial=run.step, desc="training", unit="step", disable=quiet) as bar:
+            while not run.finished():
+                run.advance(run.until(checkpoint_every), bar, asked)
+    return run.history
 
 
-def _train_epoch(
-    vae: VAE,
-    optimizer: torch.optim.Optimizer,
-    data: Dataset,
-    config: TrainConfig,
-    epoch: int,
-    generator: torch.Generator,
-) -> float:
-    """Take the steps of one epoch, and return the largest absolute loss."""
-    images, size = data.train.images, config.batch_size
-    steps = len(images) // size
-    order = torch.randperm(len(images), generator=generator, device=images.device)
-    worst = images.new_zeros(())
-    for batch in range(steps):
-        step = (epoch - 1) * steps + batch
-        for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * _half_cosine(step / (config.epochs * steps))
-        x = images[order[batch * size : (batch + 1) * size]]
-        if data.binarization == "dynamic":
-            x = binarize(x, generator=generator)
-        loss = _step(vae, optimizer, x, config, config.temperature(step), generator)
-        worst = torch.maximum(
-            worst, loss.abs()
-        )  # on the device, without waiting for its value; NaN stays NaN
-    return float(worst)
+class _Run:
+    """A run as it stands: model, moments, generator, step and history; everything a checkpoint holds."""
+
+    def __init__(
+        self, vae: VAE, data: Dataset, config: TrainConfig, path: Path | None, writer: Writer | None
+    ) -> None:
+        self.vae, self.data, self.config, self.path, self.writer = vae, data, config, path, writer
+        images = data.train.images
+        self.generator = torch.Generator(images.device).manual_seed(config.seed)
+        check(vae, data, config)
+        self.per_epoch = steps_an_epoch(data, config)
+        self.steps, self.step = config.epochs * self.per_epoch, 0
+        self.history = History()
+        self.moments = Moments.zero(trained(vae))
+        self.identity = self._identity() if path is not None else {}
+        self.best: dict[str, Tensor] = {}  # weights of the best epoch, where patience asks for them
+
+    def begin(self) -> None:
+        """Evaluate the model as it is, and save it: a folder that cannot be written is told at once."""
+        self._start()
+        self._track()
+        self.save()
+
+    def _start(self) -> None:
+        """Make the step function for the weights and moments as they are."""
+        dtype, compiled, self.history.machine = settings(self.vae, self.config)
+        self.take_step: EagerStep | PureStep
+        if compiled:
+            weights = {name: weight.detach() for name, weight in trained(self.vae).items()}
+            self.take_step = PureStep(self.vae, self.config, dtype, weights, self.moments, compiled=True)
+        else:
+            self.take_step = EagerStep(self.vae, self.config, dtype, self.moments, self.step)
+
+    def finished(self) -> bool:
+        """Whether all steps are done, or the bound has not improved for too long."""
+        scores = [epoch.multi_sample for epoch in self.history.epochs]
+        patience = self.config.patience
+        stopped = patience is not None and len(scores) - 1 - scores.index(max(scores)) >= patience
+        return self.step >= self.steps or (stopped and self.step % self.per_epoch == 0)
+
+    def until(self, every: int | None) -> int:
+        """Return the step at which the run is next looked at and saved."""
+        end_of_epoch = (self.step // self.per_epoch + 1) * self.per_epoch
+        return end_of_epoch if every is None else min(end_of_epoch, (self.step // every + 1) * every)
+
+    def advance(self, until: int, bar: tqdm, asked: threading.Event) -> None:
+        """Take steps, check their losses, and save; stop after the step if Ctrl-C asks for it."""
+        since = time.perf_counter()
+        self._take_steps(until, bar, asked)
+        if self.step % self.per_epoch == 0:
+            self._track()
+            latest = self.history.epochs[-1]
+            bar.set_postfix(
+                relaxed=f"{latest.relaxed_objective:.1f}",
+                single=f"{latest.single_sample:.1f}",
+                multi=f"{latest.multi_sample:.1f}",
+            )
+        self.history.seconds += time.perf_counter() - since
+        if self.finished() and self.best:
+            self.vae.load_state_dict(self.best)
+        self.save()
+        if asked.is_set():
+            kept = f"saved to {self.path}" if self.path else "kept in the model, but in no checkpoint"
+            ahead = "to go on, call fit again with the same arguments" if not self.finished() else "all done"
+            raise KeyboardInterrupt(f"stopped after step {self.step} of {self.steps}, {kept}; {ahead}")
+
+    def _take_steps(self, until: int, bar: tqdm, asked: threading.Event) -> None:
+        """Take the steps; the losses are recorded on the device and read once, at the end."""
+        images, size = self.data.train.images, self.config.batch_size
+        order = shuffled(images, self.config.seed, self.step // self.per_epoch)
+        steps = range(self.step, until)
+        numbers: Any = told(self.config, steps, self.steps)
+        if isinstance(self.take_step, PureStep):
+            numbers = torch.tensor(numbers, dtype=images.dtype).to(images.device)  # in one transfer
+        record = images.new_zeros(len(steps), len(TERMS))
+        for row, step in enumerate(steps):
+            first = step % self.per_epoch * size
+            with _validate.trusted():  # the images were checked before the loop
+                x, target = batch(self.data, order[first : first + size], self.generator)
+                noise = self.vae.noise(x, self.config.num_samples, generator=self.generator)
+            record[row] = self.take_step(x, target, noise, numbers[row])
+            bar.update()
+            if asked.is_set():
+                break
+        done = row + 1
+        check_finite(record[:done], self.step, self._where())
+        check_weights(trained(self.vae), self.step + done, self._where())
+        if self.writer is not None:
+            for term, mean in zip(TERMS, record[:done].mean(0).tolist(), strict=True):
+                self.writer.add_scalar(f"train/{term}", mean, self.step + done)
+        self.step += done
+
+    def _track(self) -> None:
+        """Evaluate the three numbers, log them, and remember the best weights if patience asks for it."""
+        epoch = track(self.vae, self.data, self.config, self.step)
+        if self.config.patience is not None and all(
+            epoch.multi_sample > earlier.multi_sample for earlier in self.history.epochs
+        ):
+            self.best = {name: tensor.clone() for name, tensor in self.vae.state_dict().items()}
+        self.history.epochs.append(epoch)
+        if self.writer is not None:
+            for name in ("relaxed_objective", "single_sample", "multi_sample"):
+                self.writer.add_scalar(f"validation/{name}", getattr(epoch, name), self.step)
+
+    def save(self) -> None:
+        """Write the checkpoint, if one is wanted."""
+        if self.path is None:
+            return
+        parts = {
+            "weights": self.vae.state_dict(),
+            "first": self.moments.first,
+            "second": self.moments.second,
+            "best": self.best,
+            "generator": {"state": self.generator.get_state()},
+        }
+        tensors = {f"{part}/{name}": tensor for part, held in parts.items() for name, tensor in held.items()}
+        facts = {"run": self.identity, "step": self.step, "history": asdict(self.history)}
+        storage.save(self.path, storage.Checkpoint(tensors, facts))
+
+    def restore(self, saved: storage.Checkpoint) -> None:
+        """Go on from a checkpoint of this very run, or say how it differs."""
+        found = saved.facts.get("run", {})
+        for name in self.identity | found:
+            if found.get(name) != self.identity.get(name):
+                raise ValueError(
+                    f"{self.path} belongs to another run: its {name} is {found.get(name)!r}, here it is "
+                    f"{self.identity.get(name)!r}; name another file, or start anew with resume=False"
+                )
+        history = saved.facts["history"]
+        self.history = History([Epoch(**epoch) for epoch in history["epochs"]], seconds=history["seconds"])
+        self.step, self.best = saved.facts["step"], saved.part("best")
+        self.vae.load_state_dict(saved.part("weights"))
+        for moments, part in ((self.moments.first, "first"), (self.moments.second, "second")):
+            for name, tensor in saved.part(part).items():
+                moments[name].copy_(tensor)
+        self.generator.set_state(saved.part("generator")["state"])
+        self._start()
+
+    def _identity(self) -> dict[str, Any]:
+        """What must agree for a checkpoint to be of this run, as JSON gives it back."""
+        images = self.data.train.images
+        facts = {
+            **asdict(self.config),
+            "device": images.device.type,
+            "latent": repr(self.vae.latent),
+            "likelihood": self.vae.likelihood,
+            "model": {name: [str(t.dtype), *t.shape] for name, t in self.vae.state_dict().items()},
+            "trained weights": sorted(trained(self.vae)),
+            "data": [self.data.name, self.data.binarization, self.data.flips, *images.shape],
+            "digest of the images": [digest(images), digest(self.data.validation.images)],
+        }
+        back: dict[str, Any] = json.loads(json.dumps(facts))
+        return back
+
+    def _where(self) -> str:
+        kept = f"the last good checkpoint, of step {self.step}, is {self.path}" if self.path else ""
+        return kept or "no checkpoint was asked for"
 
 
-def _step(
-    vae: VAE,
-    optimizer: torch.optim.Optimizer,
-    x: Tensor,
-    config: TrainConfig,
-    temperature: float,
-    generator: torch.Generator,
-) -> Tensor:
-    """Take one step down the batch's mean loss, and return it."""
-    with _validate.trusted():  # the images were checked before the loop
-        noise = vae.noise(x, config.num_samples, generator=generator)
-        loss = vae.loss(x, noise, temperature, sample=config.sample, kl=config.kl).total.mean()
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-    return loss.detach()
+@contextmanager
+def _interruptible() -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C into an event that the loop looks at; the second one stops at once."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():  # elsewhere Python delivers no signals
+        yield asked
+        return
 
+    def ask(signum: int, frame: FrameType | None) -> None:
+        asked.set()
+        signal.signal(signal.SIGINT, before)
 
-@torch.no_grad()
-def _track(vae: VAE, data: Dataset, config: TrainConfig, epoch: int, step: int) -> Epoch:
-    """Evaluate the three numbers on the same validation images, with the same noise after every epoch."""
-    x = data.validation.images[: config.track_images]
-    generator = torch.Generator(x.device).manual_seed(config.seed + 1)
-    temperature = config.temperature(step)
-    noise = vae.noise(x, generator=generator)
-    relaxed = -vae.loss(x, noise, temperature, sample="relaxed", kl=config.kl).total.mean()
-    single = vae.bound(x, 1, generator=generator).mean()
-    multi = vae.bound(x, config.track_samples, generator=generator).mean()
-    return Epoch(epoch, step, temperature, float(relaxed), float(single), float(multi))
-
-
-def _half_cosine(progress: float) -> float:
-    return 0.5 * (1 + math.cos(math.pi * progress))
-
-
-def _check(vae: VAE, data: Dataset, config: TrainConfig, generator: torch.Generator) -> None:
-    """Refuse data that do not fit, before any step."""
-    images = data.train.images
-    weight = next(vae.parameters())
-    if images.device != weight.device:
-        raise ValueError(f"data must lie on the model's device {weight.device}, got {images.device}")
-    if len(images) < config.batch_size:
-        raise ValueError(
-            f"batch_size must be at most the {len(images)} training images, got {config.batch_size}"
-        )
-    if len(data.validation.images) == 0:
-        raise ValueError("data.validation must hold an image, got none")
-    _validate.inside_unit_interval("data.train.images", images)
-    one = images[:1]
-    vae.loss(one, vae.noise(one, generator=generator))
+    before = signal.signal(signal.SIGINT, ask) or signal.SIG_DFL  # None if it was not set from Python
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)

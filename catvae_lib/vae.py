@@ -1,14 +1,19 @@
 """The VAE: encoder + latent + decoder + likelihood, its training loss and its multi-sample bound."""
 
 import math
-from typing import NamedTuple
+from copy import deepcopy
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from catvae_lib import _validate
-from catvae_lib.latent import Latent
+from catvae_lib import _precision, _validate
+from catvae_lib.estimators.local_expectation import local_expectation
+from catvae_lib.latent import BernoulliLatent, Latent
+
+_CODES_A_PASS = 16  # of one image in `bound`: what depends on the image alone is computed once for them
+SAMPLES = ("relaxed", "straight_through", "local_expectation")
 
 
 class LossTerms(NamedTuple):
@@ -76,6 +81,7 @@ class VAE(nn.Module):
         sample: str = "relaxed",
         kl: str = "analytic",
         prior_temperature: float | Tensor | None = None,
+        target: Tensor | None = None,
     ) -> LossTerms:
         r"""Return the article's loss, $\mathrm{KL}(q(z|x)\,|\,p(z)) - \frac1L \sum_{l=1}^L \ln p(x|z_l)$.
 
@@ -89,11 +95,15 @@ class VAE(nn.Module):
             x: Images (B, D).
             noise: Noise (S, B, ...) from `VAE.noise`.
             temperature: $\lambda > 0$.
-            sample: "relaxed" codes, or "straight_through": hard value, relaxed gradient.
+            sample: "relaxed" codes; "straight_through": hard value, relaxed gradient; or
+                "local_expectation": hard bits and their unbiased gradient, at the price of one decoding a
+                bit.
             kl: "analytic", the closed form for the discrete code, or "concrete", one sample of the relaxed
                 densities' log-ratio.
             prior_temperature: Temperature of the relaxed prior, only for kl="concrete"; that of the posterior
                 if None.
+            target: Images (B, D) to reconstruct; x itself if None. A denoising VAE sees a corrupted x and
+                reconstructs the clean one.
 
         Returns:
             LossTerms of shape (B,), in nats, summed over pixels and code dimensions.
@@ -102,7 +112,7 @@ class VAE(nn.Module):
             ValueError: If shapes disagree, a word is unknown, or prior_temperature comes without
                 kl="concrete".
         """
-        _validate.one_of("sample", sample, ("relaxed", "straight_through"))
+        _validate.one_of("sample", sample, SAMPLES)
         _validate.one_of("kl", kl, ("analytic", "concrete"))
         if prior_temperature is not None and kl != "concrete":
             raise ValueError(
@@ -110,16 +120,23 @@ class VAE(nn.Module):
             )
         params = self.encode(x)
         self._check_samples("noise", noise, x)
-        draw = self.latent.relaxed if sample == "relaxed" else self.latent.straight_through
-        reconstruction = -self._log_likelihood(x, self.decode(draw(params, noise, temperature))).mean(
-            0
-        )  # (B,)
+        target = x if target is None else target
+        self._check_images(target, "target")
+        if len(target) != len(x):
+            raise ValueError(f"target must hold an image for each of the {len(x)} of x, got {len(target)}")
+        reconstruction = self._reconstruction(target, params, noise, temperature, sample).mean(0)  # (B,)
         if kl == "analytic":
             divergence = self.latent.kl(params)
         else:
             of_prior = temperature if prior_temperature is None else prior_temperature
             divergence = self.latent.relaxed_log_ratio(params, noise, temperature, of_prior).mean(0)
         return LossTerms(reconstruction + divergence, reconstruction, divergence)
+
+    def forward(
+        self, x: Tensor, noise: Tensor, temperature: float | Tensor = 1.0, **options: Any
+    ) -> LossTerms:
+        """Return `loss`, so that `torch.func.functional_call` can take it with weights of its own."""
+        return self.loss(x, noise, temperature, **options)
 
     def log_weight(self, x: Tensor, z: Tensor, params: Tensor) -> Tensor:
         r"""Return $\ln w = \ln p(x|z) + \ln p(z) - \ln q(z|x)$ in nats, (S, B), for hard z (S, B, ...)."""
@@ -137,7 +154,13 @@ class VAE(nn.Module):
 
     @torch.no_grad()
     def bound(
-        self, x: Tensor, num_samples: int, *, generator: torch.Generator | None = None, chunk: int = 1024
+        self,
+        x: Tensor,
+        num_samples: int,
+        *,
+        generator: torch.Generator | None = None,
+        chunk: int = 1024,
+        precision: str = "float32",
     ) -> Tensor:
         r"""Return the multi-sample bound $\ln \frac1S \sum_s w_s$, at most $\ln p(x)$ on average.
 
@@ -150,18 +173,27 @@ class VAE(nn.Module):
             generator: Source of randomness, on the device of x.
             chunk: How many codes are decoded at once; it bounds the memory and changes the result only by
                 rounding and by the order in which noise is drawn.
+            precision: Of the networks' matrix products. "float32" means the model's own; "bfloat16" is faster
+                where the machine has instructions for it, and moves the mean over many images by less than
+                its sampling error; "auto" is bfloat16 just there, for a float32 model. Noise and densities
+                stay in the precision of x.
 
         Returns:
             Bounds in nats, (B,).
 
         Raises:
-            ValueError: If num_samples or chunk is below 1, or x has the wrong shape or values.
+            ValueError: If num_samples or chunk is below 1, x has the wrong shape or values, or the precision
+                is unknown or does not fit the model.
         """
         _validate.count("num_samples", num_samples)
         _validate.count("chunk", chunk)
         self._check_images(x)
+        weight = next(self.parameters(), x)
+        dtype = _precision.of_products(precision, weight)
+        model = self if dtype == weight.dtype else deepcopy(self).to(dtype)
+        piece = max(1, chunk // min(num_samples, _CODES_A_PASS))  # images, each with a few codes a pass
         return torch.cat(
-            [self._bound_of_piece(part, num_samples, generator, chunk) for part in x.split(chunk)]
+            [model._bound_of_piece(part, num_samples, generator, chunk) for part in x.split(piece)]
         )
 
     @torch.no_grad()
@@ -192,6 +224,17 @@ class VAE(nn.Module):
         _validate.floating("the decoder's output", total)
         return total - math.log(num_samples)
 
+    def _reconstruction(
+        self, target: Tensor, params: Tensor, noise: Tensor, temperature: float | Tensor, sample: str
+    ) -> Tensor:
+        """Return -log p(target given z), (S, B), with the gradient that `sample` names."""
+        if sample == "local_expectation":
+            if not isinstance(self.latent, BernoulliLatent):
+                raise ValueError(f"sample 'local_expectation' needs a BernoulliLatent, got {self.latent}")
+            return local_expectation(params, noise, lambda z: -self._log_likelihood(target, self.decode(z)))
+        draw = self.latent.relaxed if sample == "relaxed" else self.latent.straight_through
+        return -self._log_likelihood(target, self.decode(draw(params, noise, temperature)))
+
     def _log_likelihood(self, x: Tensor, output: Tensor) -> Tensor:
         """Return log p(x given z), (S, B), from the decoder's output (S, B, D)."""
         if output.shape[-1] != x.shape[-1]:
@@ -206,15 +249,18 @@ class VAE(nn.Module):
     def _mean_image(self, output: Tensor) -> Tensor:
         return torch.sigmoid(output) if self.likelihood == "bernoulli" else output
 
-    def _check_images(self, x: Tensor) -> None:
-        _validate.floating("x", x)
+    def _check_images(self, x: Tensor, name: str = "x") -> None:
+        _validate.floating(name, x)
         if x.ndim != 2:
-            raise ValueError(f"x must have shape (B, D), got {tuple(x.shape)}")
+            raise ValueError(f"{name} must have shape (B, D), got {tuple(x.shape)}")
         weight = next(self.parameters(), x)
-        if x.dtype != weight.dtype:
-            raise ValueError(f"x must have the dtype of the model's weights, {weight.dtype}, got {x.dtype}")
+        mixed = x.dtype == torch.float32 and weight.dtype in (torch.bfloat16, torch.float16)
+        if x.dtype != weight.dtype and not mixed:
+            raise ValueError(
+                f"{name} must have the dtype of the model's weights, {weight.dtype}, got {x.dtype}"
+            )
         if self.likelihood == "bernoulli":
-            _validate.inside_unit_interval("x", x)
+            _validate.inside_unit_interval(name, x)
 
     def _check_samples(self, name: str, value: Tensor, x: Tensor) -> None:
         expected = (x.shape[0], *self.latent.event_shape)
@@ -225,13 +271,17 @@ class VAE(nn.Module):
 
 
 def _apply(part: nn.Module, name: str, value: Tensor) -> Tensor:
-    """Return part(value); a misfit is told in terms of the argument, not of a matrix product deep inside."""
+    """Return part(value) in the precision of value, computed in the precision of the network's weights.
+
+    A misfit is told in terms of the argument, not of a matrix product deep inside.
+    """
     result: Tensor
+    inner = value.to(next(part.parameters(), value).dtype)
     if torch.compiler.is_compiling():
-        result = part(value)
-        return result
+        result = part(inner)
+        return result.to(value.dtype)
     try:
-        result = part(value)
+        result = part(inner).to(value.dtype)
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:

@@ -733,16 +733,3 @@ def test_the_tool_refuses_other_originals_and_leaves_the_file_alone(tmp_path, ca
     output.write_bytes(b"as it was")
     assert tool.main([str(tmp_path), "--output", str(output)]) == 1
     assert output.read_bytes() == b"as it was" and "ARRAY_SHA256" in capsys.readouterr().err
-
-
-def test_the_tool_keeps_the_old_file_when_writing_fails(tmp_path, monkeypatch):
-    output = tmp_path / "out.npz"
-    output.write_bytes(b"as it was")
-
-    def full_disk(descriptor):
-        raise OSError("no space left")
-
-    monkeypatch.setattr(tool.os, "fsync", full_disk)
-    with pytest.raises(OSError, match="no space left"):
-        tool.write(output, b"new")
-    assert output.read_bytes() == b"as it was" and [path.name for path in tmp_path.iterdir()] == ["out.npz"]

@@ -9,6 +9,7 @@ from scipy import stats
 from torch import distributions
 
 from catvae_lib import noise as noise_source
+from catvae_lib._limits import log_softmax
 from catvae_lib.latent import BernoulliLatent, CategoricalLatent, GaussianLatent
 
 LATENTS = (BernoulliLatent(3), CategoricalLatent(2, 3), GaussianLatent(3))
@@ -261,3 +262,28 @@ def test_an_empty_batch_stays_empty(latent):
         3,
         0,
     )
+
+
+def test_certain_bits_have_log_probability_zero_or_minus_infinity_beside_others_that_count() -> None:
+    latent = BernoulliLatent(3)
+    params = torch.tensor([[torch.inf, -torch.inf, 1.5]], requires_grad=True)
+    z = torch.tensor([[[1.0, 0.0, 1.0]], [[1.0, 0.0, 0.0]], [[0.0, 0.0, 1.0]], [[1.0, 1.0, 1.0]]])
+    log_q = latent.log_prob(z, params)
+    on = -math.log1p(math.exp(-1.5))
+    expected = torch.tensor([[on], [on - 1.5], [-torch.inf], [-torch.inf]])
+    torch.testing.assert_close(log_q, expected)
+    (gradient,) = torch.autograd.grad(log_q[0, 0], params)
+    torch.testing.assert_close(gradient, torch.tensor([[0.0, 0.0, 1 - 1 / (1 + math.exp(-1.5))]]))
+
+
+def test_in_a_compiled_graph_a_certain_category_has_the_same_value_and_no_gradient(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    logits = torch.tensor([[0.5, torch.inf, -1.0], [0.2, 0.3, -torch.inf]], requires_grad=True)
+    eager = log_softmax(logits)
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    compiled = log_softmax(logits)
+    assert torch.equal(compiled, eager)
+    (gradient,) = torch.autograd.grad(compiled[0, 1] + compiled[1, 0], logits)
+    share = 1 / (1 + math.exp(0.1))  # softmax of (0.2, 0.3)
+    torch.testing.assert_close(gradient, torch.tensor([[0.0, 0.0, 0.0], [1 - share, share - 1, 0.0]]))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from catvae_lib import network
-from catvae_lib.data import Dataset, Split
+from catvae_lib.data import Dataset, Split, flip_pixels
 from catvae_lib.latent import BernoulliLatent, Latent
 from catvae_lib.training import TemperatureSchedule, TrainConfig, fit
 from catvae_lib.vae import VAE
@@ -97,7 +97,7 @@ def test_bad_schedules_are_refused(arguments: dict[str, float], message: str) ->
         ({"batch_size": -1}, "batch_size must be at least 1, got -1"),
         ({"learning_rate": 0.0}, "learning_rate must be positive and finite, got 0.0"),
         ({"learning_rate": math.inf}, "learning_rate must be positive and finite, got inf"),
-        ({"sample": "hard"}, "sample must be one of 'relaxed', 'straight_through', got 'hard'"),
+        ({"sample": "hard"}, "sample must be one of 'relaxed', 'straight_through', 'local_expectation', got"),
         ({"kl": "none"}, "kl must be one of 'analytic', 'concrete', got 'none'"),
         ({"seed": -1}, "seed must be at least 0, got -1"),
     ],
@@ -231,7 +231,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(bad: float) -> None:
             return super().forward(z) + (bad if self.calls == 12 else 0.0)
 
     vae = VAE(network.linear(4, 2), BernoulliLatent(2), Breaks(2, 4))
-    with pytest.raises(FloatingPointError, match=r"the training loss became (nan|inf) in epoch 1"):
+    with pytest.raises(FloatingPointError, match=r"became nan at step 7, in its reconstruction term"):
         fit(vae, two_images(), TrainConfig(epochs=5, batch_size=20))
 
 
@@ -259,3 +259,87 @@ def test_an_empty_validation_split_is_refused() -> None:
     data = replace(data, validation=Split(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64)))
     with pytest.raises(ValueError, match=r"data.validation must hold an image"):
         fit(small_vae(), data, TrainConfig(epochs=1, batch_size=20))
+
+
+# Defaults, denoising, precision
+
+
+def test_the_temperature_falls_by_default_to_its_floor_within_the_run() -> None:
+    config = TrainConfig()
+    temperatures = [config.numbers(step, 1000)[0] for step in range(1001)]
+    assert temperatures[0] == 1.0 and temperatures[-1] == pytest.approx(0.3)
+    assert temperatures == sorted(temperatures, reverse=True)
+    assert temperatures[500] == pytest.approx(math.sqrt(0.3))
+    assert config.numbers(0, 1000)[1:] == (1.0, 3e-3)
+
+
+def test_the_weight_of_the_kl_is_in_the_gradient_and_not_in_the_three_numbers() -> None:
+    """A weight of 1000 switches the code off, so that its KL tends to 0, and the bound stays a bound."""
+    vae, data = small_vae(), two_images()
+    history = fit(vae, data, TrainConfig(epochs=30, batch_size=20, learning_rate=0.1, kl_weight=1000.0))
+    assert vae.latent.kl(vae.encode(data.test.images)).max().item() < 1e-3
+    assert -4 < history.epochs[-1].multi_sample < -math.log(2)  # 4 ln 2 = 2.77 without a code
+
+
+def test_a_denoising_vae_sees_flipped_pixels_and_reconstructs_clean_ones() -> None:
+    """The encoder's images differ from the targets in a tenth of the pixels, five standard errors."""
+    vae, data = small_vae(), replace(two_images(1000), flips=0.1)
+    seen: list[tuple[Tensor, Tensor]] = []
+    inner = vae.loss
+
+    def spy(x: Tensor, *args: object, target: Tensor | None = None, **kwargs: object) -> object:
+        if target is not None:
+            seen.append((x, target))
+        return inner(x, *args, target=target, **kwargs)  # type: ignore[arg-type]
+
+    vae.loss = spy  # type: ignore[method-assign, assignment]
+    fit(
+        vae, data, TrainConfig(epochs=1, batch_size=500, track_images=1, track_samples=1, precision="float32")
+    )
+    flipped = torch.cat([x != target for x, target in seen]).float()
+    clean = torch.cat([target for _, target in seen])
+    assert float(flipped.mean()) == pytest.approx(0.1, abs=5 * (0.09 / flipped.numel()) ** 0.5)
+    assert sorted(clean.tolist()) == sorted(data.train.images.tolist())
+
+
+def test_flipping_pixels_keeps_grey_values_in_their_range() -> None:
+    images = torch.tensor([[0.25, 1.0]])
+    assert flip_pixels(images, 1.0).tolist() == [[0.75, 0.0]]
+    assert torch.equal(flip_pixels(images, 0.0), images)
+    with pytest.raises(ValueError, match=r"share must lie in \[0, 1\], got 1.5"):
+        flip_pixels(images, 1.5)
+    with pytest.raises(ValueError, match=r"flips must lie in \[0, 1\], got -0.1"):
+        replace(two_images(), flips=-0.1)
+
+
+def test_products_in_bfloat16_change_the_bound_by_no_more_than_their_rounding() -> None:
+    """Logits of a few units are rounded by 2^-9 of themselves; 0.05 nats over four pixels is ample."""
+    vae, data = small_vae(), two_images()
+    fit(vae, data, TrainConfig(epochs=10, batch_size=20, learning_rate=0.1, precision="bfloat16"))
+    assert next(vae.parameters()).dtype == torch.float32
+    x = data.test.images
+    found = [
+        vae.bound(x, 500, generator=torch.Generator().manual_seed(0), precision=precision)
+        for precision in ("float32", "bfloat16")
+    ]
+    assert not torch.equal(*found)
+    torch.testing.assert_close(found[1], found[0], rtol=0, atol=0.05)
+    assert found[1].dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("instructions", "expected"), [({"avx512_bf16": True}, "bfloat16"), ({"avx2": True}, "float32")]
+)
+def test_precision_is_chosen_by_what_the_machine_has_and_reported(
+    monkeypatch: pytest.MonkeyPatch, instructions: dict[str, bool], expected: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: instructions, raising=False)
+    config = TrainConfig(epochs=1, batch_size=20, threads=2, track_samples=1)
+    before = torch.get_num_threads()
+    history = fit(small_vae(), two_images(), config)
+    assert history.machine == {"device": "cpu", "threads": 2, "precision": expected, "compiled": False}
+    assert torch.get_num_threads() == before and history.seconds > 0
+    double = fit(small_vae().double(), two_images().to("cpu", torch.float64), config)
+    assert double.machine["precision"] == "float64"
+    with pytest.raises(ValueError, match=r"precision .bfloat16. needs a float32 model, got torch.float64"):
+        small_vae().double().bound(torch.zeros(1, 4).double(), 1, precision="bfloat16")

@@ -3,6 +3,7 @@
 Statistical tests allow five standard errors (a false-alarm rate of 6e-7 each) and have fixed seeds.
 """
 
+import copy
 import itertools
 import math
 
@@ -10,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from catvae_lib import network
+from catvae_lib import density, network
 from catvae_lib.latent import BernoulliLatent, CategoricalLatent, GaussianLatent
 from catvae_lib.vae import VAE, LossTerms
 
@@ -471,3 +472,32 @@ def test_an_image_of_the_wrong_size_is_named() -> None:
     vae = VAE(network.linear(4, 2), BernoulliLatent(2), network.linear(2, 4))
     with pytest.raises(ValueError, match=r"x of shape \(3, 7\) and torch.float32 does not fit the network"):
         vae.bound(torch.ones(3, 7), 5)
+
+
+def test_the_target_is_what_is_reconstructed_and_x_what_is_encoded() -> None:
+    """KL of the corrupted image, cross-entropy of the clean one: each equals that of its own plain loss."""
+    torch.manual_seed(0)
+    vae = VAE(network.linear(4, 3), BernoulliLatent(3), network.linear(3, 4)).double()
+    seen, clean = torch.tensor([[1.0, 0.0, 0.0, 1.0], [0.0, 0.0, 1.0, 1.0]], dtype=torch.float64)[:, None]
+    drawn = vae.noise(seen, 2, generator=torch.Generator().manual_seed(0))
+    terms = vae.loss(seen, drawn, 0.5, target=clean)
+    params = vae.encode(seen)
+    log_p = density.bernoulli_log_prob(clean, vae.decode(vae.latent.relaxed(params, drawn, 0.5))).sum(-1)
+    torch.testing.assert_close(terms.reconstruction, -log_p.mean(0))
+    torch.testing.assert_close(terms.kl, vae.latent.kl(params))
+    with pytest.raises(ValueError, match="target must hold an image for each of the 1 of x, got 2"):
+        vae.loss(seen, drawn, target=clean.repeat(2, 1))
+
+
+def test_networks_may_compute_in_half_precision_while_densities_do_not() -> None:
+    """The weights are rounded to bfloat16 and no number else: the loss is that of the rounded weights."""
+    torch.manual_seed(0)
+    vae = VAE(network.linear(4, 3), BernoulliLatent(3), network.linear(3, 4))
+    x = torch.tensor([[1.0, 0.0, 0.0, 1.0]])
+    drawn = vae.noise(x, generator=torch.Generator().manual_seed(0))
+    low = copy.deepcopy(vae).bfloat16()
+    rounded = copy.deepcopy(low).float()
+    found, expected = low.loss(x, drawn).total, rounded.loss(x, drawn).total
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, expected, rtol=2**-7, atol=0)  # the layers' outputs are rounded too
+    assert not torch.equal(found, vae.loss(x, drawn).total)

@@ -1,13 +1,14 @@
 """What the book is made of: its chapters, and how a chapter's text becomes a notebook."""
 
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import jupytext
 import nbformat
 from nbformat import NotebookNode
+
+from catvae_lib._files import write_whole
 
 ROOT = Path(__file__).resolve().parents[1]
 CACHE = ".cache"  # untracked: what was executed, and what is being written
@@ -66,11 +67,9 @@ def dump(notebook: NotebookNode) -> bytes:
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write all or nothing: an interrupted run leaves the previous file whole."""
+    """Write all or nothing, into a folder that need not be there yet."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    write_whole(path, content)
 
 
 def text_of(output: NotebookNode) -> str:

@@ -10,9 +10,7 @@ What must agree is the digest of the arrays: another compression library may pac
 import argparse
 import hashlib
 import io
-import os
 import sys
-import tempfile
 import zipfile
 from pathlib import Path
 
@@ -20,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catvae_lib import _originals, data
+from catvae_lib._files import write_whole
 
 ARRAY_SHA256 = "96601b927f907f50f9702e00395d263c166e4b60394ddc622025fbf34164ec9e"
 OUTPUT = Path(__file__).resolve().parent.parent / "catvae_lib" / "assets" / "binarized_mnist.npz"
@@ -48,20 +47,6 @@ def pack(arrays: Arrays) -> bytes:
             entry.create_system = 3  # else it would name the operating system
             archive.writestr(entry, member.getvalue(), zipfile.ZIP_DEFLATED, compresslevel=9)
     return file.getvalue()
-
-
-def write(path: Path, content: bytes) -> None:
-    """Write beside the target and rename, so that nobody sees half a file."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-        try:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-            os.chmod(file.name, 0o644)
-            os.replace(file.name, path)
-        except BaseException:
-            os.unlink(file.name)
-            raise
 
 
 def largest_deviation(pixels: NDArray[np.uint8], bits: NDArray[np.uint8]) -> float:
@@ -110,7 +95,7 @@ def main(arguments: list[str] | None = None) -> int:
         problems += check(options.output, originals, arrays)
     elif not problems:
         content = pack(arrays)
-        write(options.output, content)
+        write_whole(options.output, content)
         found = hashlib.sha256(content).hexdigest()
         print(f"file:   sha256 {found}, {len(content)} bytes")
         if found != data.EMBEDDED_SHA256:

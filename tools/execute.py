@@ -65,6 +65,8 @@ def inputs_digest(chapter: Chapter, root: Path) -> str:
     """What an execution depends on."""
     library = (path for path in (root / "catvae_lib").rglob("*") if path.is_file() and path.suffix != ".pyc")
     files = [chapter.source, root / "constraints.txt", *sorted(library)]
+    if "results" in chapter.source.read_text(encoding="utf-8"):  # it shows stored results
+        files += sorted((root / "figures" / "results").rglob("*.json"))
     named = (part for path in files for part in (str(path.relative_to(root)).encode(), path.read_bytes()))
     return digest(json.dumps(SETTINGS).encode(), *named)
 

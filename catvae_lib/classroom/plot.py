@@ -17,6 +17,8 @@ import numpy as np
 from cycler import cycler
 from matplotlib.figure import Figure
 
+from catvae_lib._files import write_whole
+
 # Okabe and Ito's palette, told apart with every common colour vision. Its yellow is too pale for a line.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
@@ -93,8 +95,8 @@ def show(fig: Figure, name: str, alt: str, data: Mapping[str, Any], rtol: float 
     folder = _folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _write(folder / f"{name}.png", png)
-        _write(folder / f"{name}.json", f"{record}\n".encode())
+        write_whole(folder / f"{name}.png", png)
+        write_whole(folder / f"{name}.json", f"{record}\n".encode())
     except OSError as error:
         remedy = "set CATVAE_FIGURES to a folder that can be"
         raise OSError(f"{folder} cannot be written ({error.strerror}): {remedy}") from error
@@ -164,13 +166,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple | range):
         return [_plain(item) for item in value]
     raise ValueError(f"data must hold numbers, strings, lists, arrays or tensors, got {value!r}")
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write all or nothing: an interrupted run leaves the previous file whole."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(content)
-    temporary.replace(path)
 
 
 def _display(png: bytes, name: str, alt: str) -> None:

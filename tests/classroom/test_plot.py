@@ -101,10 +101,10 @@ def test_an_interrupted_write_leaves_the_previous_files(
     plot.show(draw(), "01_line", ALT, {"y": [1]})
     before = (folder / "01_line.json").read_bytes()
 
-    def interrupted(self: Path, target: Path) -> Path:
+    def interrupted(source: Path, target: Path) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Path, "replace", interrupted)
+    monkeypatch.setattr("os.replace", interrupted)
     with pytest.raises(KeyboardInterrupt):
         plot.show(draw(), "01_line", ALT, {"y": [2]})
     assert (folder / "01_line.json").read_bytes() == before

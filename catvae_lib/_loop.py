@@ -1,0 +1,118 @@
+"""The parts of the training loop that one model (`fit`) and many (`fit_many`) share."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from catvae_lib import _precision, _validate
+from catvae_lib._config import Epoch, TrainConfig
+from catvae_lib._step import TERMS
+from catvae_lib.data import Dataset, binarize, flip_pixels
+from catvae_lib.vae import VAE
+
+
+def settings(vae: VAE, config: TrainConfig) -> tuple[torch.dtype, bool, dict[str, Any]]:
+    """Return the precision of the products, whether the step is compiled, and both as a report."""
+    weight = next(vae.parameters())
+    dtype = _precision.of_products(config.precision, weight)
+    compiled = weight.is_cuda if config.compile is None else config.compile
+    report = {
+        "device": weight.device.type,
+        "threads": config.threads,
+        "precision": str(dtype).removeprefix("torch."),
+        "compiled": compiled,
+    }
+    return dtype, compiled, report
+
+
+def steps_an_epoch(data: Dataset, config: TrainConfig) -> int:
+    """Return the number of full batches in an epoch."""
+    return len(data.train.images) // config.batch_size
+
+
+@torch.no_grad()
+def track(vae: VAE, data: Dataset, config: TrainConfig, step: int) -> Epoch:
+    """Evaluate the three numbers on the same validation images, with the same noise after every epoch."""
+    x = data.validation.images[: config.track_images]
+    per_epoch = steps_an_epoch(data, config)
+    generator = torch.Generator(x.device).manual_seed(config.seed + 1)
+    temperature, *_ = config.numbers(step, config.epochs * per_epoch)
+    noise = vae.noise(x, generator=generator)
+    relaxed = -vae.loss(x, noise, temperature, sample="relaxed", kl=config.kl).total.mean()
+    single = vae.bound(x, 1, generator=generator).mean()
+    multi = vae.bound(x, config.track_samples, generator=generator).mean()
+    return Epoch(step // per_epoch, step, temperature, float(relaxed), float(single), float(multi))
+
+
+def digest(images: Tensor) -> float:
+    """Return a number that tells images (N, D) apart by their values and by their order."""
+    row, column = (torch.arange(1.0, n + 1, device=images.device) for n in images.shape)
+    return float((images.float() @ column).double() @ row.double())
+
+
+def shuffled(images: Tensor, seed: int, epoch: int) -> Tensor:
+    """Return the order of the images in an epoch, from its number alone, so that a resumed run finds it."""
+    generator = torch.Generator(images.device).manual_seed((seed * 1_000_003 + epoch) % 2**63)
+    return torch.randperm(len(images), generator=generator, device=images.device)
+
+
+def batch(data: Dataset, rows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Return what the encoder sees and what is to be reconstructed, (B, D) each."""
+    target = data.train.images.index_select(0, rows)
+    if data.binarization == "dynamic":
+        target = binarize(target, generator=generator)
+    x = flip_pixels(target, data.flips, generator=generator) if data.flips else target
+    return x, target
+
+
+def check_finite(record: Tensor, step: int, kept: str) -> None:
+    """Stop if a loss (n, 2) of the steps from `step` on is NaN or infinite, and name the first."""
+    for row, terms in enumerate(record.tolist()):
+        for name, value in zip(TERMS, terms, strict=True):
+            if not math.isfinite(value):
+                raise FloatingPointError(
+                    f"the training loss became {value} at step {step + row}, in its {name} term; {kept}. A "
+                    "lower learning rate or a higher temperature may help"
+                )
+
+
+def check_weights(weights: dict[str, Tensor], step: int, kept: str) -> None:
+    """Stop if a weight is NaN or infinite, which the loss shows only a step later: no checkpoint holds it."""
+    for name, weight in weights.items():
+        if not bool(weight.isfinite().all()):
+            raise FloatingPointError(
+                f"the weight {name} became NaN or infinite before step {step}, though no loss did; {kept}. "
+                "A lower learning rate or a higher temperature may help"
+            )
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Use so many threads for an operation on the CPU, and afterwards as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def check(vae: VAE, data: Dataset, config: TrainConfig) -> None:
+    """Refuse data that do not fit, before any step."""
+    images = data.train.images
+    weight = next(vae.parameters())
+    if images.device != weight.device:
+        raise ValueError(f"data must lie on the model's device {weight.device}, got {images.device}")
+    if len(images) < config.batch_size:
+        raise ValueError(
+            f"batch_size must be at most the {len(images)} training images, got {config.batch_size}"
+        )
+    if len(data.validation.images) == 0:
+        raise ValueError("data.validation must hold an image, got none")
+    _validate.inside_unit_interval("data.train.images", images)
+    one = images[:1]
+    vae.loss(one, vae.noise(one, generator=torch.Generator(one.device)))

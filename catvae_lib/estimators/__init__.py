@@ -1,0 +1,1 @@
+"""Gradient estimators for discrete codes: functions of a code, given the right gradient."""
