@@ -501,3 +501,20 @@ def test_networks_may_compute_in_half_precision_while_densities_do_not() -> None
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, expected, rtol=2**-7, atol=0)  # the layers' outputs are rounded too
     assert not torch.equal(found, vae.loss(x, drawn).total)
+
+
+def test_the_bound_is_the_same_on_every_number_of_threads() -> None:
+    """Passes are shared out among threads; noise and sums keep their order, so that not a bit differs."""
+    torch.manual_seed(0)
+    vae = VAE(network.mlp(6, [5], 4), BernoulliLatent(4), network.mlp(4, [5], 6)).double()
+    x = torch.rand(40, 6, generator=torch.Generator().manual_seed(0)).double()
+    found, before = [], torch.get_num_threads()
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            found.append(vae.bound(x, 300, generator=torch.Generator().manual_seed(1), chunk=64))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(found[1], found[0]) and torch.equal(found[2], found[0])
+    assert not found[0].requires_grad
