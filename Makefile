@@ -38,8 +38,10 @@ test: $(READY) ## lint, types, unit tests, every notebook's outputs compared, an
 		--nbval --nbval-current-env --nbval-cell-timeout=300 $(wildcard notebooks/*.ipynb)
 	$(BIN)/python tools/check.py --fresh $(FRESH)
 
-bench: $(READY) ## time training and the bound against a plain loop and bare matrix products (10 minutes)
+bench: $(READY) ## time training, the bound and every estimator, as ratios within one run (15 minutes)
 	$(BIN)/python tests/benchmarks/speed.py
+	$(BIN)/python tests/benchmarks/estimators.py
+	$(BIN)/python tests/benchmarks/estimators.py categories
 
 # What a reader tries out does not replace the book's figures.
 lab: export CATVAE_FIGURES := $(CURDIR)/.cache/lab-figures

@@ -5,7 +5,7 @@ from typing import Any
 
 from catvae_lib import _precision, _validate
 from catvae_lib.schedules import LearningRateSchedule, TemperatureSchedule
-from catvae_lib.vae import SAMPLES
+from catvae_lib.vae import KLS, SAMPLES
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,9 @@ class TrainConfig:
         temperature: Temperature by step. None: it falls exponentially from 1 to 0.3 over the run.
         kl_weight: Weight of the KL term by step, or a number. Only with 1 is the loss the article's.
         num_samples: L, codes for each image in the training loss.
-        sample: "relaxed", "straight_through" or "local_expectation"; see `VAE.loss`.
-        kl: "analytic" or "concrete".
+        sample: "relaxed", "straight_through" or "local_expectation"; see `VAE.loss`. `fit` takes any other
+            estimator.
+        kl: "analytic", "concrete" or "sampled"; see `VAE.loss`.
         seed: Seed of the order of images and of the noise.
         precision: Of the networks' matrix products: "float32" (the model's own), "bfloat16", or "auto":
             bfloat16 for a float32 model where the machine has instructions for it. Weights, moments and
@@ -73,8 +74,10 @@ class TrainConfig:
                 f"temperature must be a TemperatureSchedule, such as TemperatureSchedule.constant(0.5), "
                 f"got {self.temperature!r}"
             )
-        _validate.one_of("sample", self.sample, SAMPLES)
-        _validate.one_of("kl", self.kl, ("analytic", "concrete"))
+        _validate.one_of("sample", self.sample, tuple(SAMPLES))
+        _validate.one_of("kl", self.kl, KLS)
+        if self.kl == "sampled" and self.kl_weight != 1.0:
+            raise ValueError(f'kl_weight must be 1 with kl="sampled", got {self.kl_weight}')
         _validate.one_of("precision", self.precision, _precision.PRECISIONS)
 
     def numbers(self, step: int, steps: int) -> tuple[float, float, float]:

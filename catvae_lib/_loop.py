@@ -42,7 +42,8 @@ def track(vae: VAE, data: Dataset, config: TrainConfig, step: int) -> Epoch:
     generator = torch.Generator(x.device).manual_seed(config.seed + 1)
     temperature, *_ = config.numbers(step, config.epochs * per_epoch)
     noise = vae.noise(x, generator=generator)
-    relaxed = -vae.loss(x, noise, temperature, sample="relaxed", kl=config.kl).total.mean()
+    kl = "concrete" if config.kl == "concrete" else "analytic"
+    relaxed = -vae.loss(x, noise, temperature, sample="relaxed", kl=kl).total.mean()
     single = vae.bound(x, 1, generator=generator).mean()
     multi = vae.bound(x, config.track_samples, generator=generator).mean()
     return Epoch(step // per_epoch, step, temperature, float(relaxed), float(single), float(multi))

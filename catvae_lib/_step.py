@@ -15,6 +15,7 @@ from torch.func import functional_call, grad
 
 from catvae_lib import _validate
 from catvae_lib._config import TrainConfig
+from catvae_lib.estimators import Estimator
 from catvae_lib.vae import VAE
 
 Weights = dict[str, Tensor]
@@ -50,9 +51,16 @@ class EagerStep:
     """A step by autograd and `torch.optim.Adam`; the weights change in place."""
 
     def __init__(
-        self, vae: VAE, config: TrainConfig, dtype: torch.dtype, moments: Moments, done: int
+        self,
+        vae: VAE,
+        config: TrainConfig,
+        dtype: torch.dtype,
+        moments: Moments,
+        done: int,
+        estimator: Estimator | None = None,
     ) -> None:
         self.vae, self.config, self.weights = vae, config, trained(vae)
+        self.sample = estimator or config.sample
         self.optimizer = torch.optim.Adam(self.weights.values(), betas=BETAS, eps=EPSILON, fused=True)
         self.low = lowered(self.weights, dtype)
         for low in self.low.values():
@@ -72,7 +80,8 @@ class EagerStep:
         with torch.no_grad():
             for name, low in self.low.items():
                 low.copy_(self.weights[name])
-        loss, record = _loss(self.vae, self.low, self.config, x, target, noise, temperature, kl_weight)
+        words = {"sample": self.sample, "kl": self.config.kl, "target": target}
+        loss, record = _loss(self.vae, self.low, words, x, noise, temperature, kl_weight)
         loss.backward()
         for name, low in self.low.items():
             self.weights[name].grad = None if low.grad is None else low.grad.to(self.weights[name].dtype)
@@ -137,7 +146,8 @@ def pure_step(vae: VAE, config: TrainConfig, *, many: bool = False) -> Callable[
     def objective(
         weights: Weights, x: Tensor, target: Tensor, noise: Tensor, told: Tensor
     ) -> tuple[Tensor, Tensor]:
-        return _loss(vae, weights, config, x, target, noise, told[0], told[1])
+        words = {"sample": config.sample, "kl": config.kl, "target": target}
+        return _loss(vae, weights, words, x, noise, told[0], told[1])
 
     slope = grad(objective, has_aux=True)
     slope = torch.vmap(slope) if many else slope
@@ -174,15 +184,13 @@ def _adam(weight: Tensor, first: Tensor, second: Tensor, gradient: Tensor, told:
 def _loss(
     vae: VAE,
     weights: Weights,
-    config: TrainConfig,
+    words: dict[str, Any],
     x: Tensor,
-    target: Tensor,
     noise: Tensor,
     temperature: float | Tensor,
     kl_weight: float | Tensor,
 ) -> tuple[Tensor, Tensor]:
     """Return the batch's mean loss, and its two terms without a gradient, (2,)."""
-    words: dict[str, Any] = {"sample": config.sample, "kl": config.kl, "target": target}
     with _validate.trusted():  # the images were checked before the loop
         if weights:
             terms = functional_call(vae, weights, (x, noise, temperature), words)

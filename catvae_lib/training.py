@@ -7,13 +7,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from catvae_lib import _validate
@@ -34,6 +34,7 @@ from catvae_lib._loop import (
 from catvae_lib._many import fit_many
 from catvae_lib._step import TERMS, EagerStep, Moments, PureStep, told, trained
 from catvae_lib.data import Dataset
+from catvae_lib.estimators import Estimator
 from catvae_lib.schedules import LearningRateSchedule, TemperatureSchedule
 from catvae_lib.vae import VAE
 
@@ -64,6 +65,7 @@ def fit(
     checkpoint_every: int | None = None,
     resume: bool = True,
     writer: Writer | None = None,
+    estimator: Estimator | None = None,
 ) -> History:
     """Train a VAE on a dataset of the VAE's device and precision.
 
@@ -80,13 +82,16 @@ def fit(
         checkpoint_every: Save after so many steps of an epoch, too; None saves after each epoch.
         resume: Go on from the file if it is there. If False, start anew; the file is replaced.
         writer: A TensorBoard writer that gets the three numbers and the two terms of the loss.
+        estimator: One of `catvae_lib.estimators`, in place of `config.sample`; on the device and in the
+            precision of the model. Then the step is not compiled.
 
     Returns:
         The history, one entry before training and one after each epoch.
 
     Raises:
         ValueError: If the data do not fit the model, lie on another device, or hold fewer images than one
-            batch; or if the checkpoint is damaged or belongs to another run.
+            batch; if the checkpoint is damaged or belongs to another run; or if an estimator comes with
+            `compile=True`, or one that learns with a checkpoint, which does not hold it.
         FloatingPointError: If the loss became NaN or infinite. It names the step and the term; the last good
             checkpoint is kept, and the weights in memory are of no use.
         OSError: If a checkpoint cannot be written; the last good one is intact.
@@ -94,9 +99,11 @@ def fit(
     """
     if checkpoint_every is not None:
         _validate.count("checkpoint_every", checkpoint_every)
+    if estimator is not None:
+        _check_estimator(estimator, config, checkpoint)
     if checkpoint is not None:
         storage.clean(checkpoint)
-    run = _Run(vae, data, config, Path(checkpoint) if checkpoint is not None else None, writer)
+    run = _Run(vae, data, config, Path(checkpoint) if checkpoint is not None else None, writer, estimator)
     with threads(config.threads), _interruptible() as asked:
         if run.path is not None and resume and run.path.is_file():
             run.restore(storage.load(run.path))
@@ -109,13 +116,28 @@ def fit(
     return run.history
 
 
+def _check_estimator(estimator: Estimator, config: TrainConfig, checkpoint: object) -> None:
+    if config.compile:
+        raise ValueError("config.compile must be None or False with an estimator, got True")
+    if checkpoint is not None and isinstance(estimator, nn.Module):
+        name = type(estimator).__name__
+        raise ValueError(f"checkpoint must be None: it would not hold what {name} learned, got {checkpoint}")
+
+
 class _Run:
     """A run as it stands: model, moments, generator, step and history; everything a checkpoint holds."""
 
     def __init__(
-        self, vae: VAE, data: Dataset, config: TrainConfig, path: Path | None, writer: Writer | None
+        self,
+        vae: VAE,
+        data: Dataset,
+        config: TrainConfig,
+        path: Path | None,
+        writer: Writer | None,
+        estimator: Estimator | None,
     ) -> None:
         self.vae, self.data, self.config, self.path, self.writer = vae, data, config, path, writer
+        self.estimator = estimator
         images = data.train.images
         self.generator = torch.Generator(images.device).manual_seed(config.seed)
         check(vae, data, config)
@@ -134,13 +156,14 @@ class _Run:
 
     def _start(self) -> None:
         """Make the step function for the weights and moments as they are."""
-        dtype, compiled, self.history.machine = settings(self.vae, self.config)
+        config = self.config if self.estimator is None else replace(self.config, compile=False)
+        dtype, compiled, self.history.machine = settings(self.vae, config)
         self.take_step: EagerStep | PureStep
         if compiled:
             weights = {name: weight.detach() for name, weight in trained(self.vae).items()}
             self.take_step = PureStep(self.vae, self.config, dtype, weights, self.moments, compiled=True)
         else:
-            self.take_step = EagerStep(self.vae, self.config, dtype, self.moments, self.step)
+            self.take_step = EagerStep(self.vae, self.config, dtype, self.moments, self.step, self.estimator)
 
     def finished(self) -> bool:
         """Whether all steps are done, or the bound has not improved for too long."""
@@ -255,6 +278,7 @@ class _Run:
             "device": images.device.type,
             "latent": repr(self.vae.latent),
             "likelihood": self.vae.likelihood,
+            "estimator": getattr(self.estimator, "__qualname__", repr(self.estimator)),
             "model": {name: [str(t.dtype), *t.shape] for name, t in self.vae.state_dict().items()},
             "trained weights": sorted(trained(self.vae)),
             "data": [self.data.name, self.data.binarization, self.data.flips, *images.shape],

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from copy import deepcopy
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -13,11 +14,23 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from catvae_lib import _precision, _validate
-from catvae_lib.estimators.local_expectation import local_expectation
-from catvae_lib.latent import BernoulliLatent, Latent
+from catvae_lib.estimators import (
+    Estimator,
+    gumbel_softmax,
+    local_expectation,
+    straight_through_gumbel_softmax,
+)
+from catvae_lib.latent import Latent
 
 _CODES_A_PASS = 16  # of one image in `bound`: what depends on the image alone is computed once for them
-SAMPLES = ("relaxed", "straight_through", "local_expectation")
+SAMPLES: dict[str, Estimator] = {
+    "relaxed": gumbel_softmax,
+    "straight_through": straight_through_gumbel_softmax,
+    "local_expectation": local_expectation,
+}
+
+
+KLS = ("analytic", "concrete", "sampled")
 
 
 class LossTerms(NamedTuple):
@@ -82,7 +95,7 @@ class VAE(nn.Module):
         noise: Tensor,
         temperature: float | Tensor = 1.0,
         *,
-        sample: str = "relaxed",
+        sample: str | Estimator = "relaxed",
         kl: str = "analytic",
         prior_temperature: float | Tensor | None = None,
         target: Tensor | None = None,
@@ -99,11 +112,12 @@ class VAE(nn.Module):
             x: Images (B, D).
             noise: Noise (S, B, ...) from `VAE.noise`.
             temperature: $\lambda > 0$.
-            sample: "relaxed" codes; "straight_through": hard value, relaxed gradient; or
-                "local_expectation": hard bits and their unbiased gradient, at the price of one decoding a
-                bit.
-            kl: "analytic", the closed form for the discrete code, or "concrete", one sample of the relaxed
-                densities' log-ratio.
+            sample: "relaxed" codes; "straight_through": hard value, relaxed gradient;
+                "local_expectation": hard codes and their unbiased gradient, at the price of one decoding a
+                bit; or any other estimator of `catvae_lib.estimators`, itself.
+            kl: "analytic", the closed form for the discrete code; "concrete", one sample of the relaxed
+                densities' log-ratio; or "sampled", on the same codes as the likelihood: the estimator is
+                given `log_weight` to maximize, as the multi-sample objectives (`vimco`) need it.
             prior_temperature: Temperature of the relaxed prior, only for kl="concrete"; that of the posterior
                 if None.
             target: Images (B, D) to reconstruct; x itself if None. A denoising VAE sees a corrupted x and
@@ -116,19 +130,18 @@ class VAE(nn.Module):
             ValueError: If shapes disagree, a word is unknown, or prior_temperature comes without
                 kl="concrete".
         """
-        _validate.one_of("sample", sample, SAMPLES)
-        _validate.one_of("kl", kl, ("analytic", "concrete"))
+        _validate.one_of("kl", kl, KLS)
         if prior_temperature is not None and kl != "concrete":
-            raise ValueError(
-                f'prior_temperature needs kl="concrete", got prior_temperature={prior_temperature}, kl={kl!r}'
-            )
-        params = self.encode(x)
+            raise ValueError(f'prior_temperature needs kl="concrete", got {prior_temperature=} and {kl=}')
+        estimator, params = _estimator(sample), self.encode(x)
         self._check_samples("noise", noise, x)
-        target = x if target is None else target
-        self._check_images(target, "target")
-        if len(target) != len(x):
-            raise ValueError(f"target must hold an image for each of the {len(x)} of x, got {len(target)}")
-        reconstruction = self._reconstruction(target, params, noise, temperature, sample).mean(0)  # (B,)
+        target = self._check_target(x, target)
+        if kl == "sampled":
+            whole = partial(self._log_weight, target, params)
+            total = -estimator(self.latent, params, noise, whole, temperature)
+            divergence = self.latent.kl(params).detach()  # for the record: its gradient is in the total
+            return LossTerms(total, total - divergence, divergence)
+        reconstruction = estimator(self.latent, params, noise, partial(self._surprise, target), temperature)
         if kl == "analytic":
             divergence = self.latent.kl(params)
         else:
@@ -150,11 +163,7 @@ class VAE(nn.Module):
             raise ValueError(
                 f"params must have a row for each of the {x.shape[0]} images, got {params.shape[0]}"
             )
-        return (
-            self._log_likelihood(x, self.decode(z))
-            + self.latent.prior_log_prob(z)
-            - self.latent.log_prob(z, params)
-        )
+        return self._log_weight(x, params, z)
 
     @torch.no_grad()
     def bound(
@@ -249,16 +258,13 @@ class VAE(nn.Module):
         """Return log sum_s w_s of the hard codes of one pass, (B,)."""
         return torch.logsumexp(self.log_weight(x, self.latent.hard(params, noise), params), 0)
 
-    def _reconstruction(
-        self, target: Tensor, params: Tensor, noise: Tensor, temperature: float | Tensor, sample: str
-    ) -> Tensor:
-        """Return -log p(target given z), (S, B), with the gradient that `sample` names."""
-        if sample == "local_expectation":
-            if not isinstance(self.latent, BernoulliLatent):
-                raise ValueError(f"sample 'local_expectation' needs a BernoulliLatent, got {self.latent}")
-            return local_expectation(params, noise, lambda z: -self._log_likelihood(target, self.decode(z)))
-        draw = self.latent.relaxed if sample == "relaxed" else self.latent.straight_through
-        return -self._log_likelihood(target, self.decode(draw(params, noise, temperature)))
+    def _log_weight(self, x: Tensor, params: Tensor, z: Tensor) -> Tensor:
+        log_ratio = self.latent.prior_log_prob(z) - self.latent.log_prob(z, params)
+        return self._log_likelihood(x, self.decode(z)) + log_ratio
+
+    def _surprise(self, x: Tensor, z: Tensor) -> Tensor:
+        """Return -log p(x given z), (..., B)."""
+        return -self._log_likelihood(x, self.decode(z))
 
     def _log_likelihood(self, x: Tensor, output: Tensor) -> Tensor:
         """Return log p(x given z), (S, B), from the decoder's output (S, B, D)."""
@@ -287,12 +293,26 @@ class VAE(nn.Module):
         if self.likelihood == "bernoulli":
             _validate.inside_unit_interval(name, x)
 
+    def _check_target(self, x: Tensor, target: Tensor | None) -> Tensor:
+        target = x if target is None else target
+        self._check_images(target, "target")
+        if len(target) != len(x):
+            raise ValueError(f"target must hold an image for each of the {len(x)} of x, got {len(target)}")
+        return target
+
     def _check_samples(self, name: str, value: Tensor, x: Tensor) -> None:
         expected = (x.shape[0], *self.latent.event_shape)
         if value.ndim != len(expected) + 1 or tuple(value.shape[1:]) != expected or value.shape[0] == 0:
             raise ValueError(
                 f"{name} must have shape (S, {', '.join(map(str, expected))}), got {tuple(value.shape)}"
             )
+
+
+def _estimator(sample: str | Estimator) -> Estimator:
+    if not isinstance(sample, str):
+        return sample
+    _validate.one_of("sample", sample, tuple(SAMPLES))
+    return SAMPLES[sample]
 
 
 @contextmanager

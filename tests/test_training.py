@@ -98,7 +98,8 @@ def test_bad_schedules_are_refused(arguments: dict[str, float], message: str) ->
         ({"learning_rate": 0.0}, "learning_rate must be positive and finite, got 0.0"),
         ({"learning_rate": math.inf}, "learning_rate must be positive and finite, got inf"),
         ({"sample": "hard"}, "sample must be one of 'relaxed', 'straight_through', 'local_expectation', got"),
-        ({"kl": "none"}, "kl must be one of 'analytic', 'concrete', got 'none'"),
+        ({"kl": "none"}, "kl must be one of 'analytic', 'concrete', 'sampled', got 'none'"),
+        ({"kl": "sampled", "kl_weight": 2.0}, 'kl_weight must be 1 with kl="sampled", got 2.0'),
         ({"seed": -1}, "seed must be at least 0, got -1"),
     ],
 )

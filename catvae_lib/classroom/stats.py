@@ -120,7 +120,7 @@ def categorical_fit(counts: Values, probabilities: Values, *, false_alarm: float
         raise ValueError(f"counts and probabilities must have one shape, got {observed.shape} and {p.shape}")
     wrong = (observed < 0) | (observed != np.floor(observed))
     if bool(wrong.any()):
-        raise ValueError(f"counts must be whole numbers >= 0, got {observed[wrong][0]:g}")
+        raise ValueError(f"counts must be whole numbers >= 0, got {float(observed[wrong][0])!r}")
     if not observed.any():
         raise ValueError("counts must not be 0 in every category")
     _check_level(false_alarm)

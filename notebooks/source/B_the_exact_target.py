@@ -39,7 +39,7 @@ import torch
 from catvae_lib import data, density, network, noise, profiles
 from catvae_lib.classroom import plot
 from catvae_lib.classroom.claims import claim
-from catvae_lib.estimators.local_expectation import local_expectation
+from catvae_lib.estimators import local_expectation
 from catvae_lib.latent import BernoulliLatent
 from catvae_lib.training import TemperatureSchedule, TrainConfig, fit
 from catvae_lib.vae import VAE
@@ -174,7 +174,7 @@ by_hand = [
     slope[1] * (f(torch.tensor([z1, 1.0])) - f(torch.tensor([z1, 0.0]))),
 ]
 
-local_expectation(logits, drawn, f).backward()
+local_expectation(BernoulliLatent(2), logits, drawn, f).backward()
 torch.testing.assert_close(logits.grad[0], torch.stack(by_hand).detach())
 print("gradient in the logits:", [f"{value:.4f}" for value in logits.grad[0].tolist()])
 

@@ -1,0 +1,96 @@
+"""What the estimators share: checks, the drawn code, and how a gradient is attached to a value."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from torch import Tensor
+
+from catvae_lib import _validate
+from catvae_lib.latent import BernoulliLatent, CategoricalLatent, Latent
+
+Objective = Callable[[Tensor], Tensor]
+"""f: codes (..., B, *event_shape) to one value each, (..., B)."""
+
+
+class Estimator(Protocol):
+    """Anything that is called like the estimators of this package."""
+
+    def __call__(
+        self,
+        latent: Latent,
+        logits: Tensor,
+        noise: Tensor,
+        f: Objective,
+        temperature: float | Tensor = ...,
+        /,
+    ) -> Tensor:
+        """Return the surrogate (B,)."""
+
+
+def check(
+    name: str, latent: Latent, logits: Tensor, noise: Tensor, *, least: int = 1, pairs: bool = False
+) -> None:
+    """Require a discrete latent, its logits (B, num_parameters) and noise (S, B, *event_shape)."""
+    if not isinstance(latent, BernoulliLatent | CategoricalLatent):
+        raise ValueError(f"{name} is defined for discrete codes, got latent {latent}")
+    check_logits(latent, logits)
+    _validate.floating("noise", noise)
+    wanted = (logits.shape[0], *latent.event_shape)
+    if tuple(noise.shape[1:]) != wanted or noise.ndim != len(wanted) + 1:
+        raise ValueError(
+            f"noise must have shape (S, {', '.join(map(str, wanted))}), got {tuple(noise.shape)}"
+        )
+    if noise.shape[0] < least or (pairs and noise.shape[0] % 2):
+        raise ValueError(
+            f"{name} takes {'an even number' if pairs else f'{least} or more'} of noise draws in the first "
+            f"dimension of noise, got {noise.shape[0]}"
+        )
+
+
+def check_logits(latent: Latent, logits: Tensor) -> None:
+    """Require logits (B, num_parameters)."""
+    _validate.finite("logits", logits)
+    if logits.ndim != 2 or logits.shape[1] != latent.num_parameters:
+        raise ValueError(f"logits must have shape (B, {latent.num_parameters}), got {tuple(logits.shape)}")
+
+
+def check_bits(name: str, latent: Latent) -> None:
+    """Require a code of bits."""
+    if not isinstance(latent, BernoulliLatent):
+        raise ValueError(f"{name} is defined for bits: latent must be a BernoulliLatent, got {latent}")
+
+
+def values(f: Objective, z: Tensor, latent: Latent) -> Tensor:
+    """Return f(z), (..., B), and require that it is one value a code."""
+    found = f(z)
+    wanted = z.shape[: z.ndim - len(latent.event_shape)]
+    if found.shape != wanted:
+        raise ValueError(f"f must return one value a code, {tuple(wanted)}, got {tuple(found.shape)}")
+    return found
+
+
+def attach(value: Tensor, logits: Tensor, gradient: Tensor) -> Tensor:
+    """Return the value (B,), to which the gradient (B, num_parameters) in the logits is added."""
+    return value + ((logits - logits.detach()) * gradient.detach()).sum(-1)
+
+
+def log_probabilities(latent: Latent, logits: Tensor) -> Tensor:
+    """Return normalized logits in the shape of a code, (B, *event_shape); for bits they are the logits."""
+    if isinstance(latent, BernoulliLatent):
+        return logits
+    log_p: Tensor = logits.unflatten(-1, latent.event_shape).log_softmax(-1)  # (B, N, K)
+    return log_p
+
+
+def probabilities(latent: Latent, logits: Tensor) -> Tensor:
+    """Return the mean of the code, (B, *event_shape)."""
+    if isinstance(latent, BernoulliLatent):
+        return logits.sigmoid()
+    pi: Tensor = logits.unflatten(-1, latent.event_shape).softmax(-1)  # (B, N, K)
+    return pi
+
+
+def score(latent: Latent, logits: Tensor, z: Tensor) -> Tensor:
+    r"""Return $\nabla_\text{logits} \ln q(z) = z - E[z]$, (..., B, num_parameters)."""
+    difference = z - probabilities(latent, logits.detach())
+    return difference.flatten(difference.ndim - len(latent.event_shape))
