@@ -146,7 +146,7 @@ def _missing_function(name: str) -> str:
             found = getattr(found, part)
     except (ImportError, AttributeError):
         return f"names {name}, which catvae_lib does not have"
-    public = path and not any(part.startswith("_") for part in (module, *path))
+    public = not any(part.startswith("_") for part in (module, *path))
     return "" if public and callable(found) else f"names {name}, which is no public function of catvae_lib"
 
 
