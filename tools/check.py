@@ -7,13 +7,16 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode, ValidationError
 
+import equations
 import figures
 from book import KERNEL, LANGUAGE, ROOT, Chapter, chapters, from_source
-from guards import GUARDS, claim_lines, counts, too_long
+from guards import GUARDS, claim_lines, counts, too_many_cells
 
 # What nbformat raises for a file that is cut short, no text, or no notebook.
 DAMAGED = (OSError, ValueError, TypeError, KeyError, AttributeError, ValidationError)
-APPENDIX = "A"  # the list of errata may be as long as it must
+
+# What a chapter is excused from: the errata take as many cells as they must, each no longer than elsewhere.
+EXCUSED = {"A": {too_many_cells}}
 
 
 def drifted(chapter: Chapter, notebook: NotebookNode) -> list[str]:
@@ -35,9 +38,20 @@ def _cells(notebook: NotebookNode) -> list[tuple[str, str, object]]:
 
 def check_notebook(chapter: Chapter, notebook: NotebookNode, stored: Path, fresh: Path | None) -> list[str]:
     """Everything that is wrong with one notebook."""
-    chosen = [guard for guard in GUARDS if not (guard is too_long and chapter.number == APPENDIX)]
+    chosen = [guard for guard in GUARDS if guard not in EXCUSED.get(chapter.number, ())]
     findings = [finding for guard in chosen for finding in guard(notebook)]
     return drifted(chapter, notebook) + findings + figures.check_chapter(chapter, notebook, stored, fresh)
+
+
+def read(chapter: Chapter) -> tuple[NotebookNode | None, str]:
+    """The stored notebook, or why it cannot be read."""
+    try:
+        notebook = nbformat.read(chapter.notebook, as_version=4)
+        nbformat.validate(notebook)
+    except DAMAGED as error:
+        reason = str(error).partition("\n")[0]
+        return None, f"{chapter.notebook.name} cannot be read ({reason}): run `make run`, or delete it"
+    return notebook, ""
 
 
 def check_book(root: Path, fresh: Path | None) -> tuple[list[str], list[str]]:
@@ -47,28 +61,26 @@ def check_book(root: Path, fresh: Path | None) -> tuple[list[str], list[str]]:
     shown: set[str] = set()
     table = [_row("notebook", ["code cells", "compared", "ignored", "claims", "pictures"])]
     findings = []
+    whole: dict[str, NotebookNode] = {}
     for chapter in chapters(root):
         if not chapter.notebook.exists():
             findings.append(f"{chapter.name}: was never executed: run `make run`")
             continue
-        try:
-            notebook = nbformat.read(chapter.notebook, as_version=4)
-            nbformat.validate(notebook)
-        except DAMAGED as error:
-            reason = str(error).partition("\n")[0]
-            findings.append(
-                f"{chapter.notebook.name} cannot be read ({reason}): run `make run`, or delete it"
-            )
+        notebook, damage = read(chapter)
+        if notebook is None:
+            findings.append(damage)
             shown.update(path.stem for path in stored.glob(f"{chapter.number}_*"))  # unknown: no orphans
             continue
         wrong = check_notebook(chapter, notebook, stored, fresh)
         findings += [f"{chapter.name}: {finding}" for finding in wrong]
+        whole[chapter.notebook.name] = notebook
         drawn = figures.names(notebook)
         shown.update(drawn)
         row = [*counts(notebook), len(claim_lines(notebook)), len(drawn)]
         table.append(_row(chapter.name, row))
         totals = [total + number for total, number in zip(totals, row, strict=True)]
-    return [*table, _row("total", totals)], findings + figures.orphans(shown, stored)
+    findings += equations.check_map(whole, root) + figures.orphans(shown, stored)
+    return [*table, _row("total", totals)], findings
 
 
 def _row(name: str, values: list[int] | list[str]) -> str:

@@ -185,18 +185,20 @@ def _rounds_to(value: Decimal, number: str) -> bool:
     return value.quantize(target, rounding=ROUND_HALF_UP) == target
 
 
-def too_long(notebook: NotebookNode) -> list[str]:
+def too_many_cells(notebook: NotebookNode) -> list[str]:
     number_of_cells = len(notebook.cells)
-    findings = [f"{number_of_cells} cells, more than {MOST_CELLS}: merge or split"] * (
-        number_of_cells > MOST_CELLS
-    )
-    for number, cell in code_cells(notebook):
-        lines = len(cell.source.splitlines())
-        if lines > MOST_LINES:
-            findings.append(
-                f"cell {number} has {lines} lines, more than {MOST_LINES}: split it or move its plot"
-            )
-    return findings
+    if number_of_cells <= MOST_CELLS:
+        return []
+    return [f"{number_of_cells} cells, more than {MOST_CELLS}: merge or split"]
+
+
+def too_long_cell(notebook: NotebookNode) -> list[str]:
+    lengths = [(number, len(cell.source.splitlines())) for number, cell in code_cells(notebook)]
+    return [
+        f"cell {number} has {lines} lines, more than {MOST_LINES}: split it or move its plot"
+        for number, lines in lengths
+        if lines > MOST_LINES
+    ]
 
 
 def missing_part(notebook: NotebookNode) -> list[str]:
@@ -219,5 +221,5 @@ def missing_part(notebook: NotebookNode) -> list[str]:
 GUARDS = [
     never_executed, out_of_order, cleared_output, stored_error, forbidden_marker, ignored_without_reason,
     too_much_ignored, compares_nothing, picture_without_alt, unstable_text, repeated_claim, unclaimed_decimal,
-    too_long, missing_part,
+    too_many_cells, too_long_cell, missing_part,
 ]  # fmt: skip
