@@ -79,7 +79,7 @@ def generator(seed: int) -> torch.Generator:
 #
 # $$P_j = \int f(e) \prod_{k \ne j} F(e + V_j - V_k)\, de .$$
 #
-# This one-dimensional integral holds for any noise. Gumbel noise has $F(e) = \exp(-e^{-e})$ and
+# This one-dimensional integral holds for any such noise. Gumbel noise has $F(e) = \exp(-e^{-e})$ and
 # $f(e) = e^{-e} F(e)$. With $t = e^{-e}$ each factor becomes $\exp(-t\, e^{V_k - V_j})$, the $f$ supplies
 # the one with $k = j$, and $-dt = e^{-e}\, de$. What remains is the integral of one exponential:
 #
@@ -132,16 +132,16 @@ print("200,000 travellers:", categorical_fit(choice.sum(0), logit_shares))
 
 # %%
 normal, sigma = stats.norm(scale=math.pi / math.sqrt(6)), math.pi / math.sqrt(3)
-tail = share(torch.tensor([-6.0, 0.0]), 0, normal)
-claim("11.probit.tail", tail, stats.norm.cdf(-6 / sigma), 1e-8, "closed form of two alternatives")
+far = torch.tensor([-6.0, 0.0])
+claim("11.probit.tail", share(far, 0, normal), stats.norm.cdf(-6 / sigma), 1e-8, "closed form")
 probit = torch.tensor([share(utility, j, normal) for j in range(3)])
-claim("11.probit.gap", (probit - logit_shares).abs().max(), 0.01, 0, "one percent", relation="<=")
+claim("11.probit.three", (probit - logit_shares).abs().max(), 0.01, 0, "1 %", relation="<=")
 for name, law in (("logit", stats.gumbel_r), ("probit", normal)):
     ratios = [share(v, 0, law) / share(v, 1, law) for v in (utility[:2], utility)]
     print(f"P_1 / P_2, {name:6}: {ratios[0]:.4f} with two alternatives, {ratios[1]:.4f} with three")
-
 gap = torch.linspace(-8, 8, 641)
 curves = {"logit": torch.sigmoid(gap), "probit": torch.special.ndtr(gap / sigma)}
+claim("11.probit.pair", (curves["logit"] - curves["probit"]).abs().max(), 0.03, 0, "3 %", relation="<=")
 fig, axes = plt.subplots(1, 2, figsize=(8, 3.8))
 for ax, scale in zip(axes, ("linear", "log"), strict=True):
     for (name, curve), line in zip(curves.items(), ("-", "--"), strict=True):
@@ -156,10 +156,11 @@ plot.show(fig, "11_logit_and_probit", alt, {"gap": gap, **curves})
 # The same two curves twice. On the linear axis they can hardly be told apart; on the logarithmic one the
 # probit gives the hopeless alternative a far smaller share.
 #
-# In the example with three alternatives, the two noises disagree by at most 0.006 in any share. The tails
-# differ more: with $\Delta = -6$ the logit gives $1/(1 + e^6) = 0.0025$, the probit 0.0005. And one
-# property is the logit's alone. Its ratio $P_1/P_2$ is $e^{V_1 - V_2}$, whatever else there is to choose.
-# The probit's ratio moves a little when a third alternative comes. The red bus will return to this.
+# With two alternatives the shares differ by at most 0.023, in the example with three by at most 0.006. The
+# tails differ by a factor: with $\Delta = -6$ the logit gives $1/(1 + e^6) = 0.0025$, the probit 0.0005.
+# And one property is the logit's alone. Its ratio $P_1/P_2$ is $e^{V_1 - V_2}$, whatever else there is to
+# choose. The probit's ratio moves a little when a third alternative comes. The red bus will return to
+# this.
 #
 # ## Scale, location, and what a choice is worth
 #
@@ -187,8 +188,8 @@ plot.show(fig, "11_logit_and_probit", alt, {"gap": gap, **curves})
 #
 # This *logsum* is the consumer surplus of the set of alternatives, in units of utility. Divide it by the
 # utility of one euro and it is money. Only differences mean anything: the surplus after a change minus
-# that before. Its derivative with respect to $V_j$ is $P_j$: improving an alternative is worth as much as
-# it is used.
+# that before. Its derivative with respect to $V_j$ is $P_j$, because raising $V_j$ a little raises the
+# maximum exactly when $j$ is chosen: improving an alternative is worth as much as it is used.
 
 # %%
 best = (utility + epsilon).amax(-1)
@@ -306,7 +307,7 @@ claim("11.singular", torch.linalg.eigvalsh(information)[0], 0, 1e-6, "a common c
 # %%
 many_x = trips((1000, 200), seed=5)
 many_chosen = sampling.gumbel_max(many_x @ TRUE, noise.gumbel((1000, 200, 4), generator=generator(6)))
-fits, covariances = vmap(lambda x, y: newton(loss, torch.zeros(5), x, y, steps=6))(many_x, many_chosen)
+fits, covariances = vmap(lambda x, y: newton(loss, torch.zeros(5), x, y, steps=5))(many_x, many_chosen)
 ratio, ratio_error = vmap(lambda b, c: delta(lambda b: b[4] / b[3], b, c))(fits, covariances)
 z = (fits - TRUE) / covariances.diagonal(dim1=-2, dim2=-1).sqrt()  # (1000, 5): errors in standard errors
 claim("11.coverage.z", z.square().mean(), 1, 5 * standard_error(z.square().mean(-1)), "variance of z")
@@ -402,8 +403,8 @@ print("standard errors shrink to these shares:", shrink)
 # = \exp\left(-e^{-u}\, G(e^{V_1}, \ldots, e^{V_K})\right) .$$
 #
 # The largest utility is again Gumbel, with the location $\ln G(e^{V_1}, \ldots, e^{V_K})$. That is the new
-# logsum, and its derivatives are the shares, as before: a logit choice between nests, then a logit choice
-# inside the nest,
+# logsum, and its derivatives are the shares, for the same reason as before: a logit choice between nests,
+# then a logit choice inside the nest,
 #
 # $$P_j = \frac{e^{\lambda_m I_m}}{\sum_l e^{\lambda_l I_l}} \cdot \frac{e^{V_j/\lambda_m}}{e^{I_m}}, \qquad
 # I_m = \ln\sum_{j \in m} e^{V_j/\lambda_m} .$$
@@ -684,12 +685,12 @@ plot.show(fig, "11_train_removed", alt, {"moved": moved})
 # say?
 #
 # **3. A test of IIA.** If IIA holds, the travellers who did not take the train choose among the three
-# other alternatives by the same coefficients, so a fit to them alone must agree. Write `hausman(x,
-# chosen)`: with $d$ the difference of the two coefficients of cost and time, and $C_3$, $C_4$ their
-# covariances in the small and in the full fit, it returns $d^\top (C_3 - C_4)^{-1} d$. Under IIA this is
-# nearly chi-squared with two degrees of freedom [Hausman and McFadden 1984]. (With the constants as well,
-# $C_3 - C_4$ need not be positive definite.) You are done when the first survey passes at the level of 1
-# in 1000 and the nested one fails.
+# other alternatives by the same coefficients, so a fit to them alone must agree. Write
+# `hausman(x, chosen)`: with $d$ the difference of the two coefficients of cost and time, and $C_3$, $C_4$
+# their covariances in the small and in the full fit, it returns $d^\top (C_3 - C_4)^{-1} d$. Under IIA
+# this is nearly chi-squared with two degrees of freedom [Hausman and McFadden 1984]. (With the constants
+# as well, $C_3 - C_4$ need not be positive definite.) You are done when the first survey passes at the
+# level of 1 in 1000 and the nested one fails.
 
 
 # %% tags=["solution"]
@@ -750,7 +751,7 @@ claim("11.hausman.nested", hausman(x2, chosen2), limit, 0, "chi-squared, 1 in 10
 # ## What you can now do
 #
 # - You have derived the logit model from one integral, and put the probit into the same integral: the
-#   shares move by less than one percent, the tails by factors.
+#   shares move by at most three percent, the tails by factors.
 # - You have read the scale of the noise as a temperature, seen that its location is invisible, and
 #   measured the worth of a set of alternatives by its logsum.
 # - You have fitted the model by Newton's method, checked its standard errors on a thousand surveys, and
