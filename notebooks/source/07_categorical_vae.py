@@ -514,7 +514,8 @@ for name, model in clusterings.items():
 # **Why $N$ variables of $K$, not one of $K^N$?** Both can carry $N \ln K$ nats. But the one variable needs
 # $K^N$ logits, $10^{20}$ here, where the others need 200. The price is independence given $x$.
 #
-# **Are more categories more room?** Not for the same decoder inputs: see the list below.
+# **Are more categories more room?** Not for the same number of decoder inputs. 200 bits have room for
+# $200 \ln 2$ nats, and every split of 200 inputs into categories, listed below, has less.
 #
 # **Which KL?** The one of the hard code, in closed form, as everywhere in this chapter. With
 # `kl="concrete"` the library compares relaxed densities: then the objective is a bound, but for the relaxed
@@ -608,6 +609,9 @@ alt = "Ten blurred digits, the pictures of ten categories, each under the name t
 plot.show(fig, "07_ten_pictures", alt, {"ink": pictures.sum(1), "name": named[100]})
 
 # %% [markdown]
+# The ones have two pictures, upright and slanted. The picture called 4 is one of the nines as well, and a
+# blurred shape has taken in the twos. No category is called 2 or 9.
+#
 # ## What you can now do
 #
 # - You computed the price of an $N \times K$ code by hand, $N \ln K$ minus the entropies, and found the
