@@ -20,6 +20,7 @@ from catvae_lib.distributions import (
     RelaxedBernoulli,
     RelaxedOneHotCategorical,
 )
+from catvae_lib.noise import logistic
 
 BITS = [LogitRelaxedBernoulli, RelaxedBernoulli]
 ONE_HOT = [ExpRelaxedCategorical, RelaxedOneHotCategorical]
@@ -96,6 +97,10 @@ def test_shapes_supports_and_parameters_are_torchs(kind: type) -> None:
         assert mine.rsample((5,)).shape == theirs.rsample((5,)).shape
         close(mine.logits, theirs.logits)
         close(mine.probs, theirs.probs)
+    row = (double(0.7), None, logits[0])
+    assert kind(*row).batch_shape == TORCH[kind](*row).batch_shape
+    draw = LogitRelaxedBernoulli(1.0, logits=double(0.0)).rsample(generator=seeded())
+    assert torch.equal(draw, logistic(1, generator=seeded(), dtype=torch.float64))
     assert mine.has_rsample and mine.support.event_dim == theirs.support.event_dim
     assert bool(mine.support.check(mine.sample((20,))).all())
     with pytest.raises(NotImplementedError):
