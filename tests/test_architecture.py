@@ -12,7 +12,7 @@ from book import ROOT
 
 LIBRARY = ROOT / "catvae_lib"
 WINGS = {
-    "mathematics": {"_limits", "_validate", "noise", "sampling", "density"},
+    "mathematics": {"_limits", "_validate", "noise", "sampling", "density", "distributions"},
     "model": {"_precision", "estimators", "latent", "network", "vae"},
     "experiment": {
         "_config",
