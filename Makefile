@@ -41,7 +41,6 @@ test: $(READY) ## lint, types, unit tests, every notebook's outputs compared, an
 bench: $(READY) ## time training, the bound and every estimator, as ratios within one run (15 minutes)
 	$(BIN)/python tests/benchmarks/speed.py
 	$(BIN)/python tests/benchmarks/estimators.py
-	$(BIN)/python tests/benchmarks/estimators.py categories
 
 # What a reader tries out does not replace the book's figures.
 lab: export CATVAE_FIGURES := $(CURDIR)/.cache/lab-figures

@@ -7,7 +7,7 @@ import math
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from cycler import cycler
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from catvae_lib._files import write_whole
 
@@ -135,6 +136,56 @@ def image_grid(rows: Mapping[str, Any], image_shape: tuple[int, int], scale: flo
             ax.set(xticks=[], yticks=[])
             ax.spines[:].set_visible(True)
         line[0].set_ylabel(name, rotation=0, ha="right", va="center")
+    return fig
+
+
+def dot_panels(
+    panels: Mapping[str, Mapping[str, tuple[float, ...]]],
+    diamonds: Collection[str],
+    *,
+    hollow: Collection[str] = (),
+    log: bool = True,
+) -> Figure:
+    """Draw names down the side and one number of each in every panel.
+
+    Args:
+        panels: for each label of a horizontal axis, by name, (value,) or (value, half of its interval). A
+            name that a panel lacks gets no mark there. The first panel's order runs upwards.
+        diamonds: names drawn as orange diamonds in place of blue dots.
+        hollow: names whose mark in the first panel is not filled.
+        log: whether the axes are logarithmic.
+
+    Returns:
+        The figure, for `show`.
+
+    Raises:
+        ValueError: there is no panel.
+
+    Example:
+        >>> figure = dot_panels({"error": {"a": (0.1,), "b": (0.2, 0.05)}}, diamonds=["b"])
+        >>> len(figure.axes)
+        1
+    """
+    if not panels:
+        raise ValueError(f"panels must hold one at least, got {panels!r}")
+    names = list(next(iter(panels.values())))
+    size = (3.4 + 3.4 * len(panels), 0.36 * len(names) + 1.4)
+    fig, axes = plt.subplots(1, len(panels), squeeze=False, sharey=True, figsize=size)
+    for ax, (label, row) in zip(axes[0], panels.items(), strict=True):
+        for height, name in enumerate(names):
+            if name in row:
+                value, half = (*row[name], 0.0)[:2]
+                colour, mark = (PALETTE[1], "D") if name in diamonds else (PALETTE[0], "o")
+                face = "white" if ax is axes[0][0] and name in hollow else colour
+                ax.errorbar(
+                    value, height, xerr=half or None, fmt=mark, color=colour, mfc=face, ms=8, capsize=3
+                )
+        ax.set(xscale="log" if log else "linear", xlabel=label)
+        if log:  # 1, 2, 5, 10, ... written out
+            ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            ax.xaxis.set_major_formatter("{x:g}")
+            ax.xaxis.set_minor_formatter(NullFormatter())
+    axes[0][0].set_yticks(range(len(names)), names)
     return fig
 
 

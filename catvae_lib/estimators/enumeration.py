@@ -72,6 +72,23 @@ def exact(
     return (log_q.exp() * found).sum(0)
 
 
+def exact_gradient(latent: Latent, logits: Tensor, f: Objective) -> Tensor:
+    r"""Return $\nabla_\text{logits} E[f(z)]$ over all codes, (B, num_parameters).
+
+    For an f that does not depend on the logits but through z.
+
+    Raises:
+        ValueError: As for `exact`.
+
+    Example:
+        >>> exact_gradient(BernoulliLatent(2), torch.zeros(1, 2), lambda z: z.prod(-1))
+        tensor([[0.1250, 0.1250]])
+    """
+    with torch.enable_grad():
+        own = logits.detach().requires_grad_()
+        return torch.autograd.grad(exact(latent, own, None, f).sum(), own)[0]
+
+
 def exact_multi_sample(latent: Latent, logits: Tensor, f: Objective, num_samples: int) -> Tensor:
     r"""Return $E\left[\ln \frac1m \sum_{j=1}^m e^{f(z_j)}\right]$ over all m-tuples of codes, (B,).
 

@@ -74,10 +74,10 @@ def test_data_is_stored_as_plain_numbers(folder: Path, value: object, stored: ob
 def test_a_notebook_shows_the_saved_picture_with_its_alt_text(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shown = []
+    shown, figure = [], draw()  # before the patch: pyplot's first figure asks IPython for its events
     monkeypatch.setattr(IPython, "get_ipython", object)
     monkeypatch.setattr(IPython.display, "display", lambda data, **options: shown.append((data, options)))
-    plot.show(draw(), "01_line", ALT, {"y": [1]})
+    plot.show(figure, "01_line", ALT, {"y": [1]})
     ((data, options),) = shown
     assert base64.b64decode(data["image/png"]) == (folder / "01_line.png").read_bytes()
     assert data["text/plain"] == ALT
@@ -178,3 +178,24 @@ def test_bad_arguments_are_named(folder: Path, change: dict[str, object], messag
 
 def test_importing_applies_the_style() -> None:
     assert mpl.rcParams["axes.prop_cycle"].by_key()["color"] == list(plot.PALETTE)
+
+
+def test_dots_lie_where_the_numbers_say() -> None:
+    panels = {"error": {"a": (0.1,), "b": (0.2, 0.05)}, "time": {"b": (3.0,)}}
+    figure = plot.dot_panels(panels, diamonds=["b"], hollow=["a"], log=True)
+    left, right = figure.axes
+    marks = [line for line in left.get_lines() if line.get_marker() in ("o", "D")]
+    found = {(line.get_marker(), float(line.get_xdata()[0]), float(line.get_ydata()[0])) for line in marks}
+    assert found == {("o", 0.1, 0.0), ("D", 0.2, 1.0)}
+    assert [line.get_markerfacecolor() for line in marks] == ["white", plot.PALETTE[1]]
+    assert [label.get_text() for label in left.get_yticklabels()] == ["a", "b"]
+    (segment,) = left.collections[0].get_segments()  # the interval of b
+    np.testing.assert_allclose(segment[:, 0], [0.15, 0.25])
+    assert [float(line.get_ydata()[0]) for line in right.get_lines()] == [1.0]  # beside its name
+    assert (left.get_xscale(), right.get_xlabel()) == ("log", "time")
+    plt.close(figure)
+
+
+def test_dots_without_a_panel_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"panels must hold one at least, got \{\}"):
+        plot.dot_panels({}, diamonds=[])

@@ -6,7 +6,7 @@ import torch
 from scipy import stats
 from torch import Tensor, nn
 
-from catvae_lib.estimators import Estimator, Objective, exact, exact_multi_sample
+from catvae_lib.estimators import Estimator, Objective, exact_gradient, exact_multi_sample
 from catvae_lib.latent import BernoulliLatent, CategoricalLatent, Latent
 
 FLOAT = torch.float64
@@ -23,11 +23,10 @@ class Problem:
 
     def exact_gradient(self, samples: int | None = None) -> Tensor:
         """The gradient of E[f], or of the multi-sample objective, all codes enumerated, (num_parameters,)."""
-        logits = self.logits.clone().requires_grad_()
         if samples is None:
-            objective = exact(self.latent, logits, None, self.f)
-        else:
-            objective = exact_multi_sample(self.latent, logits, self.f, samples)
+            return exact_gradient(self.latent, self.logits, self.f)[0]
+        logits = self.logits.clone().requires_grad_()
+        objective = exact_multi_sample(self.latent, logits, self.f, samples)
         return torch.autograd.grad(objective.sum(), logits)[0][0]
 
     def enumerated_by_hand(self) -> Tensor:
