@@ -25,6 +25,10 @@ class _CertainAtZero(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         return grad
 
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor) -> Tensor:
+        return tangent.clone()
+
 
 def certain_at_zero(logits: Tensor) -> Tensor:
     """Return logits (..., K) of the same distributions without +inf; the gradient is that of the identity.

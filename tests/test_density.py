@@ -520,3 +520,13 @@ def test_gumbel_cdf_has_gradient_zero_far_below(dtype):
     value = density.gumbel_cdf(x)
     assert value.tolist() == [0, 0, 0]
     assert torch.autograd.grad(value.sum(), x)[0].tolist() == [0, 0, 0]
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")  # torch's own, on first use
+def test_the_hessian_of_a_categorical_log_probability_is_minus_the_covariance() -> None:
+    """Forward mode over reverse mode, as `torch.func.hessian` takes it: pi pi^T - diag(pi)."""
+    logits = torch.tensor([0.3, -1.0, 2.0], dtype=torch.float64)
+    one_hot = torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64)
+    found = torch.func.hessian(lambda free: density.categorical_log_prob(one_hot, free))(logits)
+    pi = torch.softmax(logits, -1)
+    torch.testing.assert_close(found, torch.outer(pi, pi) - torch.diag(pi))

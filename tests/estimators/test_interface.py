@@ -159,6 +159,15 @@ def test_disarm_is_arm_averaged_over_the_noise_that_gives_its_codes() -> None:
 # What is learned
 
 
+def test_a_baseline_is_taken_off() -> None:
+    """Of a constant f nothing is left when the baseline is that constant; it may differ by example."""
+    logits, noise = drawn("score_function", BITS)
+    constant = torch.tensor([1.0, 2.0, -3.0], dtype=FLOAT)
+    surrogate = score_function(BITS, logits, noise, lambda z: 0 * z.sum(-1) + constant, baseline=constant)
+    assert torch.equal(surrogate, constant)
+    assert torch.equal(torch.autograd.grad(surrogate.sum(), logits)[0], torch.zeros_like(logits))
+
+
 def test_the_moving_average_is_used_before_it_is_updated() -> None:
     estimator, one = MovingAverage(decay=0.5), PROBLEMS["bits-neural"]
     noise = one.latent.noise(one.logits, 1, generator=torch.Generator().manual_seed(0))
@@ -190,6 +199,30 @@ def test_nvil_learns_what_f_is_for_each_example() -> None:
     learned = estimator.network(logits)[:, 0] + estimator.average.average
     assert bool((learned - torch.tensor([1.0, 11.0])).abs().max() < 0.7)
     assert all(weight.grad is None for weight in estimator.parameters())
+
+
+def test_nvil_takes_off_what_the_network_says_and_the_average() -> None:
+    estimator, one = made("nvil", BITS), PROBLEMS["bits-neural"]
+    estimates(one, estimator, 1, 1000)
+    assert isinstance(estimator, NVIL) and float(estimator.average.average.abs()) > 0.1
+    noise = one.latent.noise(one.logits, 1, generator=torch.Generator().manual_seed(3))
+    baseline = estimator.network(one.logits)[:, 0].detach() + estimator.average.average
+    found, wanted = (one.logits.clone().requires_grad_() for _ in range(2))
+    estimator.eval()(BITS, found, noise, one.f).sum().backward()
+    score_function(BITS, wanted, noise, one.f, baseline=baseline).sum().backward()
+    torch.testing.assert_close(found.grad, wanted.grad)
+
+
+@pytest.mark.parametrize("name", ["leave_one_out", "vimco", "multi_sample_leave_one_out", "rebar", "muprop"])
+def test_of_a_constant_nothing_is_left(name: str) -> None:
+    """Every baseline that knows f takes a constant off entirely; so the divisors are right."""
+    for latent in (BITS, SMALL):
+        logits, noise = drawn(name, latent)
+        surrogate = made(name, latent)(
+            latent, logits, noise, lambda z, latent=latent: 0 * summed(latent, z) + 3
+        )
+        (gradient,) = torch.autograd.grad(surrogate.sum(), logits)
+        torch.testing.assert_close(gradient, torch.zeros_like(gradient), rtol=0, atol=1e-12)
 
 
 def test_rebar_finds_the_best_weight_of_its_control_variate() -> None:
