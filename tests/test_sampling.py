@@ -432,3 +432,18 @@ def test_half_precision_relaxes_large_finite_logits():
 def test_a_temperature_that_float32_cannot_hold_is_refused(temperature):
     with pytest.raises(ValueError, match="temperature must lie in float32's range"):
         sampling.gumbel_softmax(torch.zeros(3), torch.zeros(3), temperature)
+
+
+def test_the_difference_of_two_gumbels_is_logistic():
+    """P(first - second <= v) is the mean over the second of the first's distribution function."""
+    second = noise.gumbel_from_uniform(midpoints(10_000))
+    at = torch.linspace(-6, 6, 13, dtype=torch.float64)
+    below = torch.stack([density.gumbel_cdf(v + second).mean() for v in at])
+    torch.testing.assert_close(below, torch.sigmoid(at), atol=1e-5, rtol=0)
+    torch.testing.assert_close(below, density.logistic_cdf(at), atol=1e-5, rtol=0)
+
+
+def test_hard_samples_have_no_gradient():
+    logits = random(3).requires_grad_()
+    assert not sampling.bernoulli_threshold(logits, random(3, seed=1)).requires_grad
+    assert not sampling.gumbel_max(logits, random(3, seed=1)).requires_grad

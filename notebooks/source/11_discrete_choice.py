@@ -146,7 +146,7 @@ fig, axes = plt.subplots(1, 2, figsize=(8, 3.8))
 for ax, scale in zip(axes, ("linear", "log"), strict=True):
     for (name, curve), line in zip(curves.items(), ("-", "--"), strict=True):
         ax.plot(gap, curve, line, label=name)
-    ax.set(xlabel=r"$V_1 - V_2$ (nats)", ylabel="share of alternative 1", yscale=scale, xlim=(-8, 8))
+    ax.set(xlabel=r"$V_1 - V_2$ (utility)", ylabel="share of alternative 1", yscale=scale, xlim=(-8, 8))
 axes[1].set(ylim=(1e-6, 2), xlim=(-8, 2))
 axes[1].legend(loc="lower right")
 alt = "Two S-shaped curves, hardly apart. On a logarithmic axis the probit falls far below on the left."
@@ -156,11 +156,11 @@ plot.show(fig, "11_logit_and_probit", alt, {"gap": gap, **curves})
 # The same two curves twice. On the linear axis they can hardly be told apart; on the logarithmic one the
 # probit gives the hopeless alternative a far smaller share.
 #
-# With two alternatives the shares differ by at most 0.023, in the example with three by at most 0.006. The
-# tails differ by a factor: with $\Delta = -6$ the logit gives $1/(1 + e^6) = 0.0025$, the probit 0.0005.
-# And one property is the logit's alone. Its ratio $P_1/P_2$ is $e^{V_1 - V_2}$, whatever else there is to
-# choose. The probit's ratio moves a little when a third alternative comes. The red bus will return to
-# this.
+# With two alternatives the shares differ by at most 0.023, in the example with three by at most 0.006. This
+# is no bound for many alternatives: one at $V = 4$ against 29 at 0 differs by more than $0.1$. The tails
+# differ by a factor: with $\Delta = -6$ the logit gives $1/(1 + e^6) = 0.0025$, the probit 0.0005. And one
+# property is the logit's alone. Its ratio $P_1/P_2$ is $e^{V_1 - V_2}$, whatever else there is to choose.
+# The probit's ratio moves a little when a third alternative comes. The red bus will return to this.
 #
 # ## Scale, location, and what a choice is worth
 #
@@ -192,6 +192,9 @@ plot.show(fig, "11_logit_and_probit", alt, {"gap": gap, **curves})
 # maximum exactly when $j$ is chosen: improving an alternative is worth as much as it is used.
 
 # %%
+thirty = torch.cat([torch.tensor([4.0]), torch.zeros(29)])
+many = abs(share(thirty, 0, normal) - torch.softmax(thirty, -1)[0])
+claim("11.probit.thirty", many, 0.1, 0, "10 %", relation=">=")
 best = (utility + epsilon).amax(-1)
 logsum = torch.logsumexp(utility, -1)
 claim(
@@ -225,9 +228,10 @@ claim("11.variance", spread.mean(), math.pi**2 / 6, 5 * standard_error(spread), 
 # -\nabla^2 \ell = \sum_n \sum_j P_{nj}\, (x_{nj} - \bar x_n)(x_{nj} - \bar x_n)^\top, \qquad
 # \bar x_n = \sum_j P_{nj}\, x_{nj} .$$
 #
-# This is the *conditional logit*. The second formula is a sum of covariance matrices, so $\ell$ is concave
-# and Newton's method climbs to the one maximum. There, the inverse of $-\nabla^2\ell$ estimates the
-# covariance of $\hat\beta$; the square roots of its diagonal are the standard errors.
+# This is the *conditional logit*. The second formula is a sum of covariance matrices, so $\ell$ is concave:
+# a point with gradient 0 is a maximum, and the only one where no direction is flat. Newton's method from 0
+# finds it here (the assertions say so). There, the inverse of $-\nabla^2\ell$ estimates the covariance of
+# $\hat\beta$; the square roots of its diagonal are the standard errors.
 #
 # A ratio needs one step more. The *value of time* $r = \beta_\text{time}/\beta_\text{cost}$ is in euros an
 # hour. To first order, its variance is $\nabla r^\top C\, \nabla r$ with $C$ the covariance of
@@ -327,10 +331,11 @@ alt = "A thousand intervals in the order of their estimates. Those that miss the
 plot.show(fig, "11_coverage", alt, {"estimate": ratio[order], "error": ratio_error[order]})
 
 # %% [markdown]
-# A vertical line is one survey's 95 % interval for the value of time, the black curve its estimate. Nearly
-# the right number of intervals miss the truth, but all on one side: a small cost coefficient in the
-# denominator makes the estimate large and its interval long. The delta method's interval is symmetric, the
-# distribution of a ratio is not.
+# A vertical line is one survey's 95 % interval for the value of time, orange where it misses the truth, blue
+# where it does not; the black curve is the estimate. The axis ends at 40. Nearly the right number of
+# intervals miss the truth, but all of those lie below it: a small cost coefficient in the denominator makes
+# the estimate large and its interval long. The delta method's interval is symmetric, the distribution of a
+# ratio is not.
 #
 # ## A ranking says more than a choice
 #
@@ -627,8 +632,9 @@ plot.show(fig, "11_train_removed", alt, {"moved": moved})
 # then divides by it.
 #
 # **Coefficients compared across models.** What is fitted is $\beta/\lambda$ with $\lambda$ the noise's own
-# scale. On the nested survey the logit's coefficients of cost and time are larger than the nested ones,
-# although nobody cares more for money. Compare ratios, such as the value of time.
+# scale. A wrong model moves them too. On the nested survey the logit's coefficients of cost and time are
+# more than a tenth larger than the nested ones: the noises of bus and train differ by less than the logit
+# assumes, and it pays for that with a larger scale. Compare ratios, such as the value of time.
 #
 # **The mean in place of the sum.** The inverse second derivative of the *mean* log-likelihood is $N$ times
 # too large. The standard errors of the first survey would be $\sqrt{3000}$, about 55, times too large. The
@@ -646,12 +652,12 @@ plot.show(fig, "11_train_removed", alt, {"moved": moved})
 #
 # ## Questions readers ask
 #
-# **Why Gumbel and not Gaussian?** Because the integral has a closed form, and the shares hardly differ.
-# There is a better reason. The largest of several Gumbel utilities is Gumbel again (chapter 02), so "the
-# train" may stand for the best of its many departures. And among independent noises of one shape, only
-# Gumbel noise makes $P_i/P_j$ blind to all other alternatives [Yellott 1977]. Whether one wants that is
-# another matter: correlated normal noise is a remedy too, at the price of an integral of as many
-# dimensions as there are correlated alternatives [Train 2009].
+# **Why Gumbel and not Gaussian?** Because the integral has a closed form, and with few alternatives the
+# shares hardly differ. There is a better reason. The largest of several Gumbel utilities is Gumbel again
+# (chapter 02), so "the train" may stand for the best of its many departures. And among independent noises of
+# one shape, only Gumbel noise makes $P_i/P_j$ blind to all other alternatives [Yellott 1977]. Whether one
+# wants that is another matter: correlated normal noise is a remedy too, at the price of an integral with one
+# dimension fewer than there are alternatives [Train 2009].
 #
 # **What does the temperature mean for a chooser?** How much of the choice we cannot explain. Carelessness
 # and good reasons that we do not know look the same.
@@ -659,9 +665,10 @@ plot.show(fig, "11_train_removed", alt, {"moved": moved})
 # **Is the location of the noise identified?** No. Not its mean, and not a constant that is common to all
 # $V_j$. Only differences of utilities, and of logsums, mean anything.
 #
-# **Where is the error variance $\pi^2/6$?** It is the unit in which utility is measured. Fixing the scale
-# of the noise at 1 fixes its variance at $\pi^2/6$, as `11.variance` measures. A probit whose noise has
-# variance 1 reports coefficients smaller by about $\sqrt 6/\pi \approx 0.78$, and nearly the same shares.
+# **Where is the error variance $\pi^2/6$?** It is the unit in which utility is measured. Fixing the scale of
+# the noise at 1 fixes its variance at $\pi^2/6$, as `11.variance` measures. A probit whose noise has
+# variance 1 reports coefficients about $\sqrt 6/\pi \approx 0.78$ times as large, and with few alternatives
+# nearly the same shares.
 #
 # **Can shares be exactly 0?** Not with finite utilities: the noise is unbounded. $V_j = -\infty$ says that
 # $j$ is not available. `gumbel_max` accepts it, and the other shares are then those of the smaller set, as
@@ -751,7 +758,7 @@ claim("11.hausman.nested", hausman(x2, chosen2), limit, 0, "chi-squared, 1 in 10
 # ## What you can now do
 #
 # - You have derived the logit model from one integral, and put the probit into the same integral: the
-#   shares move by at most three percent, the tails by factors.
+#   the shares of two alternatives move little, those of thirty by more than a tenth, the tails by factors.
 # - You have read the scale of the noise as a temperature, seen that its location is invisible, and
 #   measured the worth of a set of alternatives by its logsum.
 # - You have fitted the model by Newton's method, checked its standard errors on a thousand surveys, and

@@ -138,35 +138,36 @@ crossing = optimize.brentq(apart, 0.6, 0.99)
 
 # %%
 agree = [[0.0], [1.0], [0.5], [1 - crossing, crossing]]
-titles = ["slip 1: density", "slip 2: KL of a Gaussian", "slip 4: Eq. (5)", "slip 6: KL of a bit"]
+titles = ["slip 1: density", "slip 2: KL of the code drawn", "slip 4: Eq. (5)", "slip 6: KL of a bit"]
 labels = [r"$\epsilon$", r"standard deviation $\sigma$", r"$\theta$", r"$\theta$"]
 fig, axes = plt.subplots(2, 2, figsize=(9, 6.8))
 panels = zip(axes.flat, [x, sd, theta, theta], right, printed, agree, titles, labels, strict=True)
 for ax, axis, good, bad, places, title, label in panels:
-    ax.plot(axis, bad, "--", color=plot.PALETTE[1], label="as printed")
-    ax.plot(axis, good, color=plot.PALETTE[6], label="right")
+    ax.plot(axis, bad, "--", color=plot.PALETTE[1], label="with the slip")
+    ax.plot(axis, good, color=plot.PALETTE[6], label="what it should be")
     nearest = [int((axis - place).abs().argmin()) for place in places]
     ax.plot(places, good[nearest], "o", color=plot.PALETTE[2], markersize=10, label="they agree")
     ax.set(title=title, xlabel=label, ylabel="nats")
 axes[0, 0].set(ylabel="density", ylim=(0, 1.05))
 axes[0, 1].legend()
-alt = "Four pairs of curves, printed and right, that meet only at epsilon 0; at sigma 1; at theta one half; "
-alt += f"and, for slip 6, near theta {1 - crossing:.2f} and {crossing:.2f}."
+alt = "Four pairs of curves, with the slip and as it should be, that meet only at epsilon 0; at sigma 1; at "
+alt += f"theta one half; and, for slip 6, near theta {1 - crossing:.2f} and {crossing:.2f}."
 series = {"axes": [x, sd, theta, theta], "right": right, "printed": printed, "agree": agree}
 plot.show(fig, "A_agreement", alt, series)
 
 # %% [markdown]
-# Dashed is what the slip gives, solid what is right: in the second panel the KL that is charged, and the KL
-# of the code that is drawn. Each pair meets in one or two points. Three of these are the first that anyone
-# would try: the mode of the Gumbel density, the unit Gaussian, the fair coin. Training starts near the last
-# two, with its small weights and zero biases. So slips 1, 2 and 4 pass a glance, a spot check and the first
-# steps of training.
+# Dashed is what the slip gives, solid what it should be. In the second panel the dashed curve is the KL that
+# is charged, for the standard deviation $\sigma$; the solid one is the KL of what is drawn, for $\sigma^2$.
+# Each pair meets in one or two points. Three of these are the first that anyone would try: the mode of the
+# Gumbel density, the unit Gaussian, the fair coin. Training starts near the last two, with its small weights
+# and zero biases. So slips 1, 2 and 4 pass a glance and a spot check, and slips 2 and 4 the very start of
+# training.
 
 # %% [markdown]
 # ## The thirteen slips
 #
-# In the order of their numbers, by which the library's documentation names them too. The last column is the
-# chapter that treats the matter at length.
+# In the order in which this book numbers them. The last column is the chapter
+# that treats the matter at length.
 #
 # | slip | where | it says | right | what a copy costs | ch. |
 # |---|---|---|---|---|---|
@@ -177,7 +178,7 @@ plot.show(fig, "A_agreement", alt, series)
 # | 5 | Eq. (2), numbering | sum to $d$; no Eq. (4) | sum to $K$; none missing | nothing: editing | 04 |
 # | 6 | last section | sample, sigmoid, KL | KL of $\theta$ | a bit that says nothing is charged | 05 |
 # | 7 | below Eq. (3) | the rest is unchanged | no bound with relaxed bits | a misnamed number | 05 |
-# | 8 | below Eq. (2) | temperature "can be useful" | needed | grey codes in place of bits | 04 |
+# | 8 | below Eq. (2) | temperature "can be useful" | needed for near-bits | grey codes for bits | 04 |
 # | 9 | Overview, twice | differentiable in the input | in the parameters | a wrong demand | 00 |
 # | 10 | Figure 1 | decoder in the recognition model | in the generative model | nothing: a word | 00 |
 # | 11 | Eqs. (1) to (3) | $u \sim U(0, 1)$, any $\pi$ | $0 < u < 1$, $\pi_k > 0$ | NaN | 01, 03 |
@@ -361,7 +362,7 @@ claim("A.06.library", charged_at_sample(torch.tensor(0.0)), by_quadrature, 0.000
 # *The article* puts Eq. (3) in the place of the sample and keeps the loss.
 #
 # *Right:* one may train on that, and both papers do. But its value is no longer a bound on $-\ln p(y)$: the
-# KL belongs to hard bits, and the decoder is asked about values between them. (Jang, Gu and Poole say so.)
+# KL belongs to hard bits, and the decoder is asked about values between them.
 #
 # The example of chapter 05 in the library's own words: one bit with $\theta = 0.5$ and a Gaussian decoder
 # with $\ln p(y \mid z) = -40\, (z - 0.5)^2$ up to a constant. Both codes give $-10$, so $\ln p(y) = -10$. The
@@ -392,10 +393,11 @@ claim("A.07.hard", constant - hard, -10, 1e-9, "the ELBO; here q is the posterio
 # *The article* neglects the temperature "for simplicity", and says that "in practice, however, the
 # temperature parameter can be useful".
 #
-# *Right:* without it there is hardly a discrete variable left. At $\theta = 0.5$ Eq. (3) as printed returns
-# its own uniform noise, $\sigma(\ln\epsilon - \ln(1 - \epsilon)) = \epsilon$. And for $\pi = (0.2, 0.3, 0.5)$
-# the mean of Eq. (2) as printed is not $\pi$ but (0.238, 0.315, 0.447). At temperature 0.1 the mean is
-# (0.201, 0.300, 0.499), close to $\pi$.
+# *Right:* the article leaves it out on purpose, and says so. For a bit that is not certain more than that is
+# lost: the sample is then far from discrete. At $\theta = 0.5$ Eq. (3) as printed returns its own uniform
+# noise, $\sigma(\ln\epsilon - \ln(1 - \epsilon)) = \epsilon$. And for $\pi = (0.2, 0.3, 0.5)$ the mean of
+# Eq. (2) as printed is not $\pi$ but (0.238, 0.315, 0.447). At temperature 0.1 the mean is (0.201, 0.300,
+# 0.499), close to $\pi$.
 #
 # The means are integrals over the two noise differences, whose density chapter 04 derives. At temperature 1
 # there is an independent way. Eq. (2) divides $w_k = \pi_k e^{\epsilon_k}$ by the sum $W$ of all three.
@@ -435,7 +437,7 @@ for k in range(3):
 # *The article* asks twice for differentiability "with respect to the model's input".
 #
 # *Right:* with respect to the parameters of $q$, and through them to the encoder's weights. The input is
-# data; nobody moves it.
+# data; nobody moves it. (If the input of $g$ was meant, and so $\theta$, the sentence is right.)
 #
 # The input need not even have a derivative. Below it is the *number* of an image, and the encoder is a table
 # of logits, one row for each image. A whole number has no gradient. The table has one,
@@ -683,8 +685,9 @@ plot.show(fig, "A_training", alt, {name: paths[name][:41] for name in labels})
 # %% [markdown]
 # ## What could go wrong
 #
-# **A check at the natural point.** The first column of the table below is what one would try first, and all
-# four printed formulas pass it. The second column asks for a property instead: a density has area 1; a sample
+# **A check at the natural point.** The first column of the table below is one spot check for each slip: the
+# natural point for slips 1, 2 and 4, and for slip 6 the certain bit, $\theta \to 1$, where both values tend
+# to $\ln 2$. All four pass it. The second column asks for a property instead: a density has area 1; a sample
 # has the standard deviation that the KL assumes; a KL is never negative; it is 0 when $q$ is the prior. All
 # four fail.
 
@@ -870,10 +873,10 @@ claim("A.map.normalized", of_category.sum(), 1, 1e-9, "probabilities sum to 1")
 # - **E3 Gaussian reparameterization**: $z_i = \mu_i + \epsilon_i \sigma_i^2$ (slip 2)\
 #   `sampling.gaussian`\
 #   `tests/test_sampling.py::test_gaussian_is_mean_plus_std_times_noise`\
-#   [00](00_why_discrete_latents.ipynb) `00.variance_right`, [A](A_errata.ipynb) `A.02.drawn`
+#   [00](00_why_discrete_latents.ipynb) `00.variance_right`
 # - **E4 Bernoulli prior**: $p(z) = \prod_i \mathrm{Ber}(z_i; 0.5)$\
 #   `latent.BernoulliLatent.prior_log_prob`\
-#   `tests/test_latent.py::test_enumerated_codes`\
+#   `tests/test_latent.py::test_log_prob_and_kl_agree_with_torch_distributions`\
 #   [A](A_errata.ipynb) `A.map.prior`
 # - **E5 Bernoulli recognition model**: $p(z \mid y) = \prod_i \mathrm{Ber}(z_i; \theta_i(y))$ (slip 3)\
 #   `latent.BernoulliLatent.log_prob`\
@@ -905,8 +908,8 @@ claim("A.map.normalized", of_category.sum(), 1, 1e-9, "probabilities sum to 1")
 #   [A](A_errata.ipynb) `A.two.hard`
 # - **E12 logistic difference**: $\epsilon_1 - \epsilon_2 = \ln u - \ln(1 - u)$\
 #   `noise.logistic`, `noise.logistic_from_uniform`\
-#   `tests/test_noise.py::test_inverse_cdfs_invert_scipys_cdfs`\
-#   [03](03_logistic_difference.ipynb) `03.convolution`, `03.variance`
+#   `tests/test_sampling.py::test_the_difference_of_two_gumbels_is_logistic`\
+#   [03](03_logistic_difference.ipynb) `03.variance`, [A](A_errata.ipynb) `A.right.difference`
 # - **E13 hard threshold**: 1 if $\ln u - \ln(1 - u) + \ln\theta - \ln(1 - \theta) > 0$\
 #   `sampling.bernoulli_threshold`\
 #   `tests/test_sampling.py::test_bernoulli_threshold_integrates_to_theta`\
@@ -914,7 +917,7 @@ claim("A.map.normalized", of_category.sum(), 1, 1e-9, "probabilities sum to 1")
 # - **E14 Eq. (3), soft bit**: $\sigma(\ln\epsilon - \ln(1-\epsilon) + \ln\theta - \ln(1-\theta))$ (slip 8)\
 #   `sampling.binary_concrete`\
 #   `tests/test_sampling.py::test_binary_concrete_is_the_sigmoid_of_its_logit`\
-#   [03](03_logistic_difference.ipynb) `03.middle.1.0`, [A](A_errata.ipynb) `A.08.uniform`
+#   [03](03_logistic_difference.ipynb) `03.middle.1.0`, [A](A_errata.ipynb) `A.08.uniform`, `A.09.gradient`
 # - **E15 Eq. (5), left side**: $\mathrm{KL}(\mathrm{Ber}(\theta_i) \,\Vert\, \mathrm{Ber}(0.5))$\
 #   `density.bernoulli_kl`, `latent.BernoulliLatent.kl`\
 #   `tests/test_latent.py::test_kl_is_the_mean_log_ratio`\
@@ -937,15 +940,15 @@ claim("A.map.normalized", of_category.sum(), 1, 1e-9, "probabilities sum to 1")
 #   [00](00_why_discrete_latents.ipynb) `00.loss_1`
 # - **F3 one-hot encoding**: $z \in \lbrace 0, 1 \rbrace^K$\
 #   `sampling.gumbel_max`, `density.categorical_log_prob`\
-#   `tests/test_sampling.py::test_gumbel_max_breaks_ties_one_hot`\
+#   `tests/test_sampling.py::test_gumbel_max_is_the_argmax_of_the_sum`\
 #   [A](A_errata.ipynb) `A.12.enumerated`
 # - **F4 standard Gumbel distribution**: $\mu = 0$, $\beta = 1$\
 #   `noise.gumbel`\
 #   `tests/test_noise.py::test_distribution`\
-#   [01](01_gumbel_sampling.ipynb) `01.standard_mean`
+#   [01](01_gumbel_sampling.ipynb) `01.median`
 # - **F5 Gumbel sampling**: $\epsilon_k = \mu - \beta \log(-\log u_k)$ (slip 11)\
 #   `noise.gumbel_from_uniform`\
-#   `tests/test_noise.py::test_distribution_with_location_and_scale`\
+#   `tests/test_noise.py::test_inverse_cdfs_invert_scipys_cdfs`\
 #   [01](01_gumbel_sampling.ipynb) `01.median`, [A](A_errata.ipynb) `A.right.sampling`
 # - **F6 temperature**: $(\ln\pi_k + \epsilon_k)/\lambda$\
 #   `sampling.gumbel_softmax`, `sampling.binary_concrete`\
@@ -973,7 +976,7 @@ claim("A.map.normalized", of_category.sum(), 1, 1e-9, "probabilities sum to 1")
 #   [00](00_why_discrete_latents.ipynb) `00.pathwise_mean`, [A](A_errata.ipynb) `A.09.gradient`
 # - **W4 drawing a discrete code stops the gradient**\
 #   `sampling.bernoulli_threshold`, `sampling.straight_through`\
-#   `tests/test_sampling.py::test_straight_through_stops_the_gradient_of_the_hard_sample`\
+#   `tests/test_sampling.py::test_hard_samples_have_no_gradient`\
 #   [00](00_why_discrete_latents.ipynb) `00.slope_rounded`, `00.naive_theta`
 # - **W5 the KL is computed analytically**\
 #   `density.bernoulli_kl`, `density.categorical_kl`\
@@ -993,7 +996,7 @@ claim("A.map.normalized", of_category.sum(), 1, 1e-9, "probabilities sum to 1")
 #   [A](A_errata.ipynb) `A.two.kl`, `A.two.log_prob`
 # - **W9 the difference is logistic**\
 #   `noise.logistic`, `density.logistic_cdf`\
-#   `tests/test_sampling.py::test_binary_concrete_is_two_categories_and_tends_to_the_threshold`\
+#   `tests/test_sampling.py::test_the_difference_of_two_gumbels_is_logistic`\
 #   [A](A_errata.ipynb) `A.right.difference`
 # - **W10 a sigmoid makes the threshold differentiable**\
 #   `sampling.binary_concrete`\
@@ -1014,7 +1017,7 @@ claim("A.map.normalized", of_category.sum(), 1, 1e-9, "probabilities sum to 1")
 # - **W14 a sigmoid comes before the KL** (slip 6)\
 #   `density.bernoulli_kl`\
 #   `tests/test_density.py::test_bernoulli_kl_to_the_fair_coin_is_exact`\
-#   [A](A_errata.ipynb) `A.06.charged`, [05](05_bernoulli_kl.ipynb) `05.charged_half`
+#   [A](A_errata.ipynb) `A.06.library`, [05](05_bernoulli_kl.ipynb) `05.charged_half`
 
 # %% [markdown]
 # ## Exercises
@@ -1091,9 +1094,10 @@ for step in (-0.1, 0.1):
 # The Gumbel model falls short by 0.0906 nats, six times as much as the symmetric logistic one, and still
 # not much.
 #
-# **Exercise 4: use the map.** Choose an entry of the map, run its test with `python -m pytest` and the name
-# in it, find its claim in the linked chapter. Then break the function: turn a sign in it, or leave out a
-# factor. You are done when the test fails, the claim fails, and both hold again after you have put it back.
+# **Exercise 4: use the map.** Take the entry E14, run its test with `python -m pytest` and the name in it,
+# find its claim in the linked chapter. Then break the function: turn the sign of the noise in it, or leave
+# out the temperature. You are done when the test fails, the claim fails, and both hold again after you have
+# put it back.
 
 # %% [markdown]
 # ## What you can now do
@@ -1101,8 +1105,8 @@ for step in (-0.1, 0.1):
 # - You have one page of formulas that may be copied, and know which printed lines may not.
 # - You have seen each of the thirteen slips in a number: areas of 9.42 and more, 0.318 nats charged for
 #   0.918, a "KL" of -1.02, a "bound" of -3.33 on -10.
-# - You have seen that four printed formulas are right at the mode, at $\sigma = 1$, at $\theta = 1/2$, and
-#   that area, spread, sign and zero would have found them.
+# - You have seen that slips 1, 2 and 4 are right at the mode, at $\sigma = 1$ and at $\theta = 1/2$, slip 6
+#   in the limit $\theta \to 1$, and that area, spread, sign and zero would have found them.
 # - You have computed bits with the categorical functions, and found no difference.
 # - You can find the function, the test and the claim for each of the 16 displayed lines of the article.
 #

@@ -384,6 +384,31 @@ def test_vimco_in_the_loss_has_the_gradient_of_the_enumerated_two_sample_bound()
         assert bool(((blocks.mean(0) - wanted).abs() <= 8 * blocks.std(0) / 20**0.5 + 1e-9).all())
 
 
+def test_with_the_kl_sampled_the_loss_is_minus_the_log_weight_of_its_codes() -> None:
+    vae, x = two_bit_vae()
+    noise = vae.noise(x, 5, generator=torch.Generator().manual_seed(0))
+    params = vae.encode(x)
+    log_weight = vae.log_weight(x, vae.latent.hard(params, noise), params)
+    loss = vae.loss(x, noise, sample=score_function, kl="sampled")
+    torch.testing.assert_close(loss.total, -log_weight.mean(0))
+    torch.testing.assert_close(loss.kl, vae.latent.kl(params))
+    bound = vae.loss(x, noise, sample=vimco, kl="sampled").total
+    torch.testing.assert_close(bound, -(torch.logsumexp(log_weight, 0) - torch.tensor(5.0).log()))
+
+
+def test_fit_asks_the_estimator_at_every_step() -> None:
+    vae, dataset, config = tiny()
+    asked = []
+
+    def counting(latent: Latent, logits: Tensor, noise: Tensor, f: object, temperature: float) -> Tensor:
+        asked.append((len(noise), temperature))
+        return disarm(latent, logits, noise, f, temperature)  # type: ignore[arg-type]
+
+    fit(vae, dataset, replace(config, epochs=3), estimator=counting)
+    assert len(asked) == 6 and {draws for draws, _ in asked} == {2}
+    assert asked[0][1] == 1.0 and asked[-1][1] < 0.5  # the temperature falls
+
+
 def tiny() -> tuple[VAE, data.Dataset, TrainConfig]:
     torch.manual_seed(0)
     x = torch.tensor([[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 1.0]]).repeat(20, 1)

@@ -68,6 +68,14 @@ def test_where_f_is_a_sum_over_bits_every_single_draw_is_exact(name: str, t: flo
     torch.testing.assert_close(found, one.exact_gradient().expand(50, -1), rtol=1e-12, atol=1e-12)
 
 
+def test_where_f_is_a_sum_over_variables_every_single_local_expectation_is_exact() -> None:
+    weights = torch.linspace(-1, 2, 6, dtype=torch.float64)
+    one = PROBLEMS["small-neural"]
+    one = Problem(one.latent, one.logits, lambda z: z.flatten(-2) @ weights)
+    (found,) = estimates(one, made("local_expectation", one.latent), 1, 50)
+    torch.testing.assert_close(found, one.exact_gradient().expand(50, -1), rtol=1e-12, atol=1e-12)
+
+
 def test_the_multi_sample_objective_of_one_sample_is_the_expectation() -> None:
     one = PROBLEMS["small-neural"]
     by_tuples = exact_multi_sample(one.latent, one.logits, one.f, 1)
