@@ -82,8 +82,8 @@ def fit(
         checkpoint_every: Save after so many steps of an epoch, too; None saves after each epoch.
         resume: Go on from the file if it is there. If False, start anew; the file is replaced.
         writer: A TensorBoard writer that gets the three numbers and the two terms of the loss.
-        estimator: One of `catvae_lib.estimators`, in place of `config.sample`; on the device and in the
-            precision of the model. Then the step is not compiled.
+        estimator: One of `catvae_lib.estimators`, in place of `config.sample`, on the device of the model. It
+            gets `config.num_samples` noise draws an image. The step is then not compiled.
 
     Returns:
         The history, one entry before training and one after each epoch.

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from catvae_lib import _validate
 from catvae_lib.latent import BernoulliLatent, CategoricalLatent, Latent
@@ -63,10 +64,42 @@ def check_bits(name: str, latent: Latent) -> None:
 def values(f: Objective, z: Tensor, latent: Latent) -> Tensor:
     """Return f(z), (..., B), and require that it is one value a code."""
     found = f(z)
+    if not isinstance(found, Tensor):
+        raise TypeError(f"f must return a torch.Tensor, got {type(found).__name__}")
     wanted = z.shape[: z.ndim - len(latent.event_shape)]
     if found.shape != wanted:
         raise ValueError(f"f must return one value a code, {tuple(wanted)}, got {tuple(found.shape)}")
     return found
+
+
+def check_autograd(name: str) -> None:
+    """Require that derivatives can be taken, which `torch.inference_mode` forbids for good."""
+    if torch.is_inference_mode_enabled():
+        raise ValueError(f"{name} differentiates f: it cannot be used inside torch.inference_mode")
+
+
+def learned(network: nn.Module, x: Tensor) -> Tensor:
+    """Return network(x), (...,), for x (..., D), computed in the precision of the network's weights."""
+    try:
+        found: Tensor = network(x.to(next(network.parameters(), x).dtype))
+    except RuntimeError as error:
+        raise ValueError(f"network does not fit inputs of shape {tuple(x.shape)}: {error}") from error
+    if found.shape != (*x.shape[:-1], 1):
+        raise ValueError(f"network must return {(*x.shape[:-1], 1)}, got {tuple(found.shape)}")
+    return found.squeeze(-1).to(x.dtype)
+
+
+def descend(network: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+    """Take a step of a network's own optimizer; the gradients that others keep in it are left alone."""
+    weights = list(network.parameters())
+    held = [weight.grad for weight in weights]
+    if any(state["exp_avg"].dtype != weight.dtype for weight, state in optimizer.state.items()):
+        optimizer.load_state_dict(optimizer.state_dict())  # after .double(): moves the moments along
+    for weight, gradient in zip(weights, torch.autograd.grad(loss, weights, allow_unused=True), strict=True):
+        weight.grad = gradient
+    optimizer.step()
+    for weight, before in zip(weights, held, strict=True):
+        weight.grad = before
 
 
 def attach(value: Tensor, logits: Tensor, gradient: Tensor) -> Tensor:

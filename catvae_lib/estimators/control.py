@@ -6,7 +6,16 @@ import torch
 from torch import Tensor, nn
 
 from catvae_lib import _validate
-from catvae_lib.estimators._common import Objective, attach, check, score, values
+from catvae_lib.estimators._common import (
+    Objective,
+    attach,
+    check,
+    check_autograd,
+    descend,
+    learned,
+    score,
+    values,
+)
 from catvae_lib.estimators.conditional import conditional, harden, perturbed, soften
 from catvae_lib.latent import Latent
 
@@ -149,25 +158,19 @@ class RELAX(nn.Module):
     ) -> Tensor:
         """Return f at hard codes with the gradient, (B,), then improve the network (in training mode)."""
 
-        def learned(score: Tensor) -> Tensor:
-            result: Tensor = self.network(score.flatten(score.ndim - len(latent.event_shape))).squeeze(-1)
-            return result
+        def r(score: Tensor) -> Tensor:
+            return learned(self.network, score.flatten(score.ndim - len(latent.event_shape)))
 
         draw = _Draw("RELAX", latent, logits, noise)
         value = values(f, draw.z, latent)
         plain, control = draw.score_part(value), draw.control_part(_relaxed(latent, f, temperature))
-        rest = draw.control_part(learned, create_graph=self.training)
-        gradient = plain + self.rebar.eta.to(logits) * control + rest
+        rest = draw.control_part(r, create_graph=self.training)
+        with torch.enable_grad():
+            gradient = plain + self.rebar.eta.to(logits) * control + rest
+            square = gradient.square().sum(-1).mean()
         if self.training:
             self.rebar.update(plain + rest.detach(), control)
-            weights = list(self.network.parameters())
-            square = gradient.square().sum(-1).mean()
-            for weight, slope in zip(
-                weights, torch.autograd.grad(square, weights, allow_unused=True), strict=True
-            ):
-                weight.grad = slope  # None for an output bias: c - c has none of it
-            self.optimizer.step()
-            self.optimizer.zero_grad()
+            descend(self.network, self.optimizer, square)  # an output bias has no part in c - c
         return attach(value.mean(0), logits, gradient)
 
 
@@ -176,6 +179,7 @@ class _Draw:
 
     def __init__(self, name: str, latent: Latent, logits: Tensor, noise: Tensor) -> None:
         check(name, latent, logits, noise, pairs=True)
+        check_autograd(name)
         first, second = noise.chunk(2)  # (S, B, *event_shape) each
         with torch.enable_grad():
             self.logits = logits.detach().requires_grad_()
@@ -195,8 +199,8 @@ class _Draw:
             (path,) = torch.autograd.grad(
                 (free - given).sum() / len(free), self.logits, retain_graph=True, create_graph=create_graph
             )
-        given = given if create_graph else given.detach()
-        return path - (given.unsqueeze(-1) * self.score).mean(0)
+            given = given if create_graph else given.detach()
+            return path - (given.unsqueeze(-1) * self.score).mean(0)
 
 
 def _relaxed(latent: Latent, f: Objective, temperature: float | Tensor) -> Control:

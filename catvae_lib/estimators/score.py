@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from catvae_lib import _validate
-from catvae_lib.estimators._common import Objective, attach, check, score, values
+from catvae_lib.estimators._common import Objective, attach, check, descend, learned, score, values
 from catvae_lib.latent import Latent
 
 
@@ -186,19 +186,14 @@ class NVIL(nn.Module):
         temperature: float | Tensor = 1.0,
     ) -> Tensor:
         """Return f at hard codes with the gradient, (B,), then fit the baseline (in training mode)."""
-        with torch.set_grad_enabled(self.training):
-            learned = self.network(logits.detach()).squeeze(-1)  # (B,)
+        learning = self.training and not torch.is_inference_mode_enabled()
+        with torch.set_grad_enabled(learning):
+            guess = learned(self.network, logits.detach())  # (B,)
         constant = self.average.average.to(logits)
-        surrogate = score_function(latent, logits, noise, f, baseline=learned.detach() + constant)
-        if self.training:
+        surrogate = score_function(latent, logits, noise, f, baseline=guess.detach() + constant)
+        if learning:
             self.average.update(surrogate.detach().mean())
-            error = (surrogate.detach() - constant - learned).square().mean()
-            for weight, gradient in zip(
-                self.network.parameters(),
-                torch.autograd.grad(error, list(self.network.parameters())),
-                strict=True,
-            ):
-                weight.grad = gradient
-            self.optimizer.step()
-            self.optimizer.zero_grad()
+            with torch.enable_grad():
+                error = (surrogate.detach() - constant - guess).square().mean()
+            descend(self.network, self.optimizer, error)
         return surrogate

@@ -3,7 +3,15 @@
 import torch
 from torch import Tensor
 
-from catvae_lib.estimators._common import Objective, attach, check, probabilities, score, values
+from catvae_lib.estimators._common import (
+    Objective,
+    attach,
+    check,
+    check_autograd,
+    probabilities,
+    score,
+    values,
+)
 from catvae_lib.latent import Latent
 
 
@@ -39,6 +47,7 @@ def muprop(
         tensor([[0.2500, 0.2500]])
     """
     check("muprop", latent, logits, noise)
+    check_autograd("muprop")
     z = latent.hard(logits, noise).detach()
     value = values(f, z, latent)  # (S, B)
     with torch.enable_grad():

@@ -267,7 +267,46 @@ def test_in_evaluation_mode_nothing_is_learned() -> None:
         assert all(torch.equal(before[key], value) for key, value in estimator.state_dict().items())
 
 
+@pytest.mark.parametrize("name", ["nvil", "relax"])
+def test_its_network_learns_wherever_it_is_called(name: str) -> None:
+    """In float32 for a float64 model, moved to float64 after use, and where gradients are off."""
+    estimator, one = CATALOGUE[name].make(BITS), PROBLEMS["bits-neural"]
+    assert isinstance(estimator, nn.Module)
+    draws = CATALOGUE[name].draws
+    noise = one.latent.noise(one.logits, draws, generator=torch.Generator().manual_seed(0))
+    for change in (lambda: None, estimator.double):
+        change()
+        weight = next(estimator.parameters())
+        for context in (torch.enable_grad, torch.no_grad):
+            before = weight.detach().clone()
+            with context():
+                assert estimator(BITS, one.logits, noise, one.f, 0.5).dtype == FLOAT
+            assert not torch.equal(weight, before) and weight.grad is None
+
+
+def test_the_network_s_misfit_is_told() -> None:
+    noise = torch.zeros(1, 2, 3)
+    with pytest.raises(ValueError, match=r"network does not fit inputs of shape \(2, 3\)"):
+        NVIL(network.linear(4, 1))(BITS, torch.zeros(2, 3), noise, sum_of)
+    with pytest.raises(ValueError, match=r"network must return \(2, 1\), got \(2, 5\)"):
+        NVIL(network.linear(3, 5))(BITS, torch.zeros(2, 3), noise, sum_of)
+
+
 # What is refused
+
+
+def test_where_derivatives_are_forbidden_it_says_so() -> None:
+    with torch.inference_mode():
+        logits, noise = torch.zeros(2, 3), torch.zeros(2, 2, 3)
+        assert score_function(BITS, logits, noise, sum_of).tolist() == [0.0, 0.0]
+        for estimator in (muprop, rebar):
+            with pytest.raises(ValueError, match=r"cannot be used inside torch\.inference_mode"):
+                estimator(BITS, logits, noise, sum_of)
+
+
+def test_an_f_that_returns_no_tensor_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"f must return a torch\.Tensor, got float"):
+        score_function(BITS, torch.zeros(2, 3), torch.zeros(1, 2, 3), lambda z: 3.0)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", NAMES)
