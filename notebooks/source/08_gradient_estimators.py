@@ -152,8 +152,9 @@ claim("08.score_function", describe(many, exact)["z"], 0, 5, "unbiased: within 5
 #
 # ## Two codes from one noise
 #
-# For bits there is a better partner than an independent sample. With a uniform $u$ a bit, the code $z = 1_{u
-# > \sigma(-l)}$ has a mirror image, $\tilde z = 1_{u < \sigma(l)}$, that tends to lie on the other side:
+# For bits there is a better partner than an independent sample. With a uniform $u$ a bit, the code
+# $z = 1_{u > \sigma(-l)}$ has a mirror image, $\tilde z = 1_{u < \sigma(l)}$, that tends to lie on the other
+# side:
 #
 # $$\text{ARM:}\quad (f(z) - f(\tilde z))\,(u - \tfrac12), \qquad
 # \text{DisARM:}\quad \tfrac12\,(f(z) - f(\tilde z))\,(z - \tilde z)\,\sigma(|l|) .$$
@@ -176,10 +177,10 @@ claim("08.score_function", describe(many, exact)["z"], 0, 5, "unbiased: within 5
 #
 # $$\left(f(z) - \eta f(x_{|z})\right) \nabla \ln q(z) + \eta \nabla f(x) - \eta \nabla f(x_{|z}) .$$
 #
-# For a bit with logit $l$ and logistic noise $v$, the perturbed logit given $z = 1$ is $\mathrm{softplus}(v
-# + \mathrm{softplus}(l))$, which is positive whatever $v$ is. *RELAX* [Grathwohl et al. 2018] adds a learned
-# network to the control variate. Two identities make it work. The code of $x_{|z}$ is $z$; and over all $z$
-# it has the distribution of $x$.
+# For a bit with logit $l$ and logistic noise $v$, the perturbed logit given $z = 1$ is
+# $\mathrm{softplus}(v + \mathrm{softplus}(l))$, which is positive whatever $v$ is. *RELAX* [Grathwohl et al.
+# 2018] adds a learned network to the control variate. Two identities make it work. The code of $x_{|z}$ is
+# $z$; and over all $z$ it has the distribution of $x$.
 
 # %%
 for name in ("arm", "disarm", "local_expectation"):
@@ -476,8 +477,8 @@ plot.show(fig, "08_race", alt, {name: list(row.values()) for name, row in race.i
 # nats behind it. NVIL, MuProp and REINFORCE stay behind.
 #
 # ST is a case of its own. It reaches the level as early as the other biased ones, and then improves less
-# than some of the unbiased: its bias does not fall in the course of the training, as that of an annealed
-# estimator does.
+# than some of the unbiased. A likely reason is that its bias does not fall in the course of the training, as
+# that of an annealed estimator does.
 #
 # Three cautions. Ten epochs are short, and a short race is won by low variance; after a hundred times as
 # many steps, a published table has ARM, REBAR and Concrete within a nat of each other for a linear model
