@@ -1,12 +1,14 @@
 """The parts of the training loop that one model (`fit`) and many (`fit_many`) share."""
 
+import functools
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from catvae_lib import _precision, _validate
 from catvae_lib._config import Epoch, TrainConfig
@@ -117,3 +119,27 @@ def check(vae: VAE, data: Dataset, config: TrainConfig) -> None:
     _validate.inside_unit_interval("data.train.images", images)
     one = images[:1]
     vae.loss(one, vae.noise(one, generator=torch.Generator(one.device)))
+
+
+def named(estimator: Any) -> str:
+    """Return a name that is the same in every process, and of this estimator only."""
+    if isinstance(estimator, functools.partial):
+        return f"{named(estimator.func)}{estimator.args}{sorted(estimator.keywords.items())}"
+    name = f"{estimator.__module__}.{getattr(estimator, '__qualname__', '<>')}"
+    if "<" in name or isinstance(getattr(estimator, "__self__", None), nn.Module):
+        raise ValueError(
+            f"checkpoint must be None with an estimator that has no name of its own, got {estimator!r}"
+        )
+    return name
+
+
+def try_estimator(vae: VAE, data: Dataset, config: TrainConfig, steps: int, estimator: Any) -> None:
+    """Refuse an estimator that does not fit, before any step and any file; it learns nothing here."""
+    one = data.train.images[:1]
+    noise = vae.noise(one, config.num_samples, generator=torch.Generator(one.device))
+    trial = deepcopy(estimator).eval() if isinstance(estimator, nn.Module) else estimator
+    try:
+        vae.loss(one, noise, config.numbers(0, steps)[0], sample=trial, kl=config.kl)
+    except (TypeError, ValueError) as error:
+        told = f"estimator does not fit, with config.num_samples = {config.num_samples}: {error}"
+        raise type(error)(told) from error

@@ -71,6 +71,7 @@ class _Exact(_Relaxed):
         logits: _Number | None = None,
         validate_args: bool | None = None,
     ) -> None:
+        validate_args = __debug__ if validate_args is None else validate_args
         if (probs is None) == (logits is None):
             raise ValueError("exactly one of probs and logits must be given")
         (given,) = broadcast_all(probs if logits is None else logits)  # type: ignore[arg-type]
@@ -101,7 +102,7 @@ class LogitRelaxedBernoulli(_Exact):
         temperature: $\lambda > 0$.
         probs: Probabilities $\theta$ of a 1, any shape; or give logits.
         logits: Bit logits $\ln\alpha = \ln\theta - \ln(1 - \theta)$; infinite ones have no density.
-        validate_args: Whether to check arguments and values; torch's default if None.
+        validate_args: Whether to check arguments and values; None means yes, but under `python -O`.
 
     Raises:
         ValueError: If not exactly one of probs and logits is given, or an argument is out of range.
@@ -147,7 +148,8 @@ class _LogSimplex(constraints.Constraint):
 
     def check(self, value: Tensor) -> Tensor:
         """Whether exp(value) sums to one, but for rounding."""
-        return value.logsumexp(-1).abs() <= _validate.SLACK
+        slack = max(_validate.SLACK, value.shape[-1] * torch.finfo(value.dtype).eps)
+        return value.logsumexp(-1).abs() <= slack
 
 
 class ExpRelaxedCategorical(_Exact):
@@ -157,7 +159,7 @@ class ExpRelaxedCategorical(_Exact):
         temperature: $\lambda > 0$, a number or a tensor that broadcasts with the batch.
         probs: Probabilities $(..., K)$, normalized here; or give logits.
         logits: Unnormalized log-probabilities $(..., K)$; infinite ones have no density.
-        validate_args: Whether to check arguments and values; torch's default if None.
+        validate_args: Whether to check arguments and values; None means yes, but under `python -O`.
 
     Raises:
         ValueError: If not exactly one of probs and logits is given, or an argument is out of range.
@@ -180,6 +182,8 @@ class ExpRelaxedCategorical(_Exact):
     @staticmethod
     def _log_odds(given: Tensor, given_as_probs: bool) -> Tensor:
         if given_as_probs:
+            if _validate.values_can_be_read() and bool((given < 0).any()):
+                raise ValueError("probs must not be negative")
             given = given / given.sum(-1, keepdim=True)
             _validate.inside_unit_interval("probs", given, slack=0.0)
             given = given.log()
@@ -203,6 +207,17 @@ class ExpRelaxedCategorical(_Exact):
         return concrete_log_density(scaled, self.logits, 1.0) + log_volume
 
 
+class _Simplex(constraints.Constraint):
+    """Points of the simplex, but for the rounding of K terms (torch allows 1e-6, whatever the dtype)."""
+
+    event_dim = 1
+
+    def check(self, value: Tensor) -> Tensor:
+        """Whether the entries are not negative and sum to one."""
+        slack = max(_validate.SLACK, value.shape[-1] * torch.finfo(value.dtype).eps)
+        return (value >= 0).all(-1) & ((value.sum(-1) - 1).abs() <= slack)
+
+
 class _Squashed(_Relaxed, TransformedDistribution):
     """A transform of one of the classes above, with the same parameters."""
 
@@ -220,6 +235,7 @@ class _Squashed(_Relaxed, TransformedDistribution):
         logits: _Number | None = None,
         validate_args: bool | None = None,
     ) -> None:
+        validate_args = __debug__ if validate_args is None else validate_args
         base = self._base(temperature, probs, logits, validate_args)
         super().__init__(base, self._squash, validate_args=validate_args)
 
@@ -234,7 +250,7 @@ class _Squashed(_Relaxed, TransformedDistribution):
 
     def _validate_sample(self, value: Tensor) -> None:
         """Check a value; of a remembered sample, which rounding may push off the simplex, its origin."""
-        if not isinstance(value, Tensor) or _recall(value) is None:
+        if not isinstance(value, Tensor) or _recall(value, self._squash) is None:
             super()._validate_sample(value)
 
 
@@ -242,10 +258,10 @@ class _Sigmoid(SigmoidTransform):
     """The sigmoid, not clipped; its inverse is the quantile function of the logistic distribution."""
 
     def _call(self, x: Tensor) -> Tensor:
-        return _remember(torch.sigmoid(x), x)
+        return _remember(torch.sigmoid(x), x, self)
 
     def _inverse(self, y: Tensor) -> Tensor:
-        origin = _recall(y)
+        origin = _recall(y, self)
         return logistic_from_uniform(y) if origin is None else origin
 
 
@@ -253,10 +269,10 @@ class _Exp(ExpTransform):
     """The exponential, from log-simplex to simplex."""
 
     def _call(self, x: Tensor) -> Tensor:
-        return _remember(torch.exp(x), x)
+        return _remember(torch.exp(x), x, self)
 
     def _inverse(self, y: Tensor) -> Tensor:
-        origin = _recall(y)
+        origin = _recall(y, self)
         return y.clamp(min=torch.finfo(y.dtype).tiny).log() if origin is None else origin
 
 
@@ -267,7 +283,7 @@ class RelaxedBernoulli(_Squashed):
         temperature: $\lambda > 0$.
         probs: Probabilities of a 1, any shape; or give logits.
         logits: Bit logits, any shape.
-        validate_args: Whether to check arguments and values; torch's default if None.
+        validate_args: Whether to check arguments and values; None means yes, but under `python -O`.
 
     Raises:
         ValueError: As for `LogitRelaxedBernoulli`.
@@ -291,7 +307,7 @@ class RelaxedOneHotCategorical(_Squashed):
         temperature: $\lambda > 0$.
         probs: Probabilities $(..., K)$; or give logits.
         logits: Unnormalized log-probabilities $(..., K)$.
-        validate_args: Whether to check arguments and values; torch's default if None.
+        validate_args: Whether to check arguments and values; None means yes, but under `python -O`.
 
     Raises:
         ValueError: As for `ExpRelaxedCategorical`.
@@ -304,7 +320,7 @@ class RelaxedOneHotCategorical(_Squashed):
     """
 
     arg_constraints = ExpRelaxedCategorical.arg_constraints
-    support = constraints.simplex
+    support = _Simplex()
     _base, _squash = ExpRelaxedCategorical, _Exp()
 
 
@@ -331,13 +347,15 @@ def _kl_one_hot(p: ExpRelaxedCategorical, q: ExpRelaxedCategorical) -> Tensor:
     for exponential $E_k$, the integral over s of $\prod_k\sigma(-s) - \prod_k\sigma(-s - \ln c_k)$, for
     which the trapezoid rule is exact up to rounding.
     """
-    log_c = q.logits - _equally_warm(p, q).logits  # (..., K)
+    _validate.categories(p=p.logits, q=q.logits)
+    dtype = p.logits.dtype  # K times a difference of two nearly equal integrals: float32 is too short
+    log_c = (q.logits - _equally_warm(p, q).logits).double()  # (..., K)
     log_c = log_c - log_c.amax(-1, keepdim=True).detach()  # a common factor cancels
-    edge = 2 - math.log(torch.finfo(log_c.dtype).eps)
+    edge = 2 - math.log(torch.finfo(log_c.dtype).eps) + math.log(log_c.shape[-1])
     s = torch.arange(-edge, edge, 0.25, dtype=log_c.dtype, device=log_c.device)
     s = s.reshape(-1, *[1] * log_c.ndim)
     difference = torch.exp(-softplus(s + 0 * log_c).sum(-1)) - torch.exp(-softplus(s + log_c).sum(-1))
-    return log_c.shape[-1] * 0.25 * difference.sum(0) - log_c.sum(-1)
+    return (log_c.shape[-1] * 0.25 * difference.sum(0) - log_c.sum(-1)).to(dtype)
 
 
 def _equally_warm(p: _Exact, q: _Exact) -> _Exact:
@@ -352,17 +370,29 @@ def _equally_warm(p: _Exact, q: _Exact) -> _Exact:
 _ORIGINS = WeakTensorKeyDictionary()  # relaxed sample -> (its version, the tensor that was squashed)
 
 
-def _remember(relaxed: Tensor, origin: Tensor) -> Tensor:
-    _ORIGINS[relaxed] = (_version(relaxed), origin)
+def _remember(relaxed: Tensor, origin: Tensor, squash: Transform) -> Tensor:
+    _ORIGINS[relaxed] = (_version(relaxed), origin, type(squash))
     return relaxed
 
 
-def _recall(relaxed: Tensor) -> Tensor | None:
-    """Return what an unchanged sample came from; a leaf with a gradient of its own must not be bypassed."""
-    version, origin = _ORIGINS.get(relaxed, (None, None))
-    return (
-        origin if version == _version(relaxed) and not (relaxed.is_leaf and relaxed.requires_grad) else None
-    )
+def _recall(relaxed: Tensor, squash: Transform) -> Tensor | None:
+    """Return what an unchanged sample of this transform came from.
+
+    A leaf with a gradient of its own must not be bypassed. Versions do not count inference tensors, nor
+    changes through `data` or numpy: there the values themselves are compared.
+    """
+    version, origin, kind = _ORIGINS.get(relaxed, (None, None, None))
+    if origin is None or kind is not type(squash) or version != _version(relaxed):
+        return None
+    if relaxed.is_leaf and relaxed.requires_grad:
+        return None
+    if _validate.values_can_be_read():
+        again = (torch.sigmoid if kind is _Sigmoid else torch.exp)(origin.detach())
+        slack = 8 * torch.finfo(again.dtype).eps
+        if again.shape != relaxed.shape or not torch.allclose(again, relaxed.detach(), slack, slack):
+            return None
+    found: Tensor = origin
+    return found
 
 
 def _version(tensor: Tensor) -> int:

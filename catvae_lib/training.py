@@ -25,11 +25,13 @@ from catvae_lib._loop import (
     check_finite,
     check_weights,
     digest,
+    named,
     settings,
     shuffled,
     steps_an_epoch,
     threads,
     track,
+    try_estimator,
 )
 from catvae_lib._many import fit_many
 from catvae_lib._step import TERMS, EagerStep, Moments, PureStep, told, trained
@@ -143,6 +145,8 @@ class _Run:
         check(vae, data, config)
         self.per_epoch = steps_an_epoch(data, config)
         self.steps, self.step = config.epochs * self.per_epoch, 0
+        if estimator is not None:
+            try_estimator(vae, data, config, self.steps, estimator)
         self.history = History()
         self.moments = Moments.zero(trained(vae))
         self.identity = self._identity() if path is not None else {}
@@ -278,7 +282,7 @@ class _Run:
             "device": images.device.type,
             "latent": repr(self.vae.latent),
             "likelihood": self.vae.likelihood,
-            "estimator": getattr(self.estimator, "__qualname__", repr(self.estimator)),
+            "estimator": None if self.estimator is None else named(self.estimator),
             "model": {name: [str(t.dtype), *t.shape] for name, t in self.vae.state_dict().items()},
             "trained weights": sorted(trained(self.vae)),
             "data": [self.data.name, self.data.binarization, self.data.flips, *images.shape],

@@ -18,7 +18,9 @@ from catvae_lib.estimators import (
     Estimator,
     gumbel_softmax,
     local_expectation,
+    multi_sample_leave_one_out,
     straight_through_gumbel_softmax,
+    vimco,
 )
 from catvae_lib.latent import Latent
 
@@ -133,7 +135,7 @@ class VAE(nn.Module):
         _validate.one_of("kl", kl, KLS)
         if prior_temperature is not None and kl != "concrete":
             raise ValueError(f'prior_temperature needs kl="concrete", got {prior_temperature=} and {kl=}')
-        estimator, params = _estimator(sample), self.encode(x)
+        estimator, params = _estimator(sample, kl), self.encode(x)
         self._check_samples("noise", noise, x)
         target = self._check_target(x, target)
         if kl == "sampled":
@@ -308,11 +310,15 @@ class VAE(nn.Module):
             )
 
 
-def _estimator(sample: str | Estimator) -> Estimator:
-    if not isinstance(sample, str):
-        return sample
-    _validate.one_of("sample", sample, tuple(SAMPLES))
-    return SAMPLES[sample]
+def _estimator(sample: str | Estimator, kl: str) -> Estimator:
+    if isinstance(sample, str):
+        _validate.one_of("sample", sample, tuple(SAMPLES))
+        return SAMPLES[sample]
+    if isinstance(sample, type) or not callable(sample):
+        raise TypeError(f"sample must be a word or an estimator, not its class, got {sample!r}")
+    if kl != "sampled" and sample in (vimco, multi_sample_leave_one_out):
+        raise ValueError(f'sample must come with kl="sampled" to maximize log-weights, got {kl=}, {sample}')
+    return sample
 
 
 @contextmanager

@@ -428,3 +428,20 @@ def test_no_kl_without_a_closed_form(kind: type) -> None:
         kl_divergence(LogitRelaxedBernoulli(0.5, logits=logits), RelaxedBernoulli(0.5, logits=logits))
     with pytest.raises(ValueError, match=r"q\.logits"):
         kl_divergence(kind(0.5, logits=logits), kind(0.5, logits=torch.tensor([0.0, 0.0, torch.inf])))
+
+
+def test_arguments_are_checked_although_compiling_turns_torch_s_checks_off() -> None:
+    before = distributions.Distribution._validate_args
+    distributions.Distribution.set_default_validate_args(False)  # as `torch.compile` does for the process
+    try:
+        for one in ALL:
+            with pytest.raises(ValueError, match="temperature"):
+                one(-1.0, logits=torch.zeros(2))
+    finally:
+        distributions.Distribution.set_default_validate_args(before)
+
+
+def test_a_sample_of_one_family_is_a_plain_value_to_the_other() -> None:
+    x = RelaxedOneHotCategorical(0.5, logits=double(0.0, 1.0, 2.0)).sample(generator=seeded())
+    bits = RelaxedBernoulli(0.5, logits=double(0.3, -1.0, 2.0))
+    close(bits.log_prob(x), bits.log_prob(x.clone()))

@@ -35,7 +35,19 @@ def check(
     if not isinstance(latent, BernoulliLatent | CategoricalLatent):
         raise ValueError(f"{name} is defined for discrete codes, got latent {latent}")
     check_logits(latent, logits)
+    check_draws(name, latent, logits, noise, least=least, pairs=pairs)
+
+
+def check_draws(
+    name: str, latent: Latent, logits: Tensor, noise: Tensor, *, least: int = 1, pairs: bool = False
+) -> None:
+    """Require logits (B, num_parameters) and noise (S, B, *event_shape) of one dtype."""
+    _validate.floating("logits", logits)
+    if logits.ndim != 2 or logits.shape[1] != latent.num_parameters:
+        raise ValueError(f"logits must have shape (B, {latent.num_parameters}), got {tuple(logits.shape)}")
     _validate.floating("noise", noise)
+    if noise.dtype != logits.dtype:
+        raise ValueError(f"noise must have the dtype of logits, {logits.dtype}, got {noise.dtype}")
     wanted = (logits.shape[0], *latent.event_shape)
     if tuple(noise.shape[1:]) != wanted or noise.ndim != len(wanted) + 1:
         raise ValueError(
@@ -63,9 +75,13 @@ def check_bits(name: str, latent: Latent) -> None:
 
 def values(f: Objective, z: Tensor, latent: Latent) -> Tensor:
     """Return f(z), (..., B), and require that it is one value a code."""
+    version = None if torch.compiler.is_compiling() or z.is_inference() else z._version
     found = f(z)
+    if version is not None and z._version != version:
+        raise ValueError("f must not change its codes in place: the estimate is made of them")
     if not isinstance(found, Tensor):
         raise TypeError(f"f must return a torch.Tensor, got {type(found).__name__}")
+    _validate.finite("f(z)", found)
     wanted = z.shape[: z.ndim - len(latent.event_shape)]
     if found.shape != wanted:
         raise ValueError(f"f must return one value a code, {tuple(wanted)}, got {tuple(found.shape)}")

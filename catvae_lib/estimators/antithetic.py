@@ -128,7 +128,11 @@ def arsm(
     z = latent.hard(logits, noise[..., orders].movedim(-2, 0).flatten(0, 1))  # (P * S, B, N, K)
     value = values(f, z[: len(noise)], latent)  # (S, B)
     with torch.no_grad():
-        swapped = values(f, z[len(noise) :], latent).unflatten(0, (len(first), -1)) if k > 1 else value[:0]
+        swapped = (
+            values(f, z[len(noise) :], latent).unflatten(0, (len(first), -1))
+            if k > 1
+            else value.new_zeros(0, *value.shape)
+        )
     table = value.detach().expand(k, k, *value.shape).clone()  # (K, K, S, B)
     table[first, second] = table[second, first] = swapped
     weight = 1 / k - torch.softmax(-noise, -1)  # (S, B, N, K)

@@ -25,7 +25,7 @@ def soften(latent: Latent, score: Tensor, temperature: float | Tensor) -> Tensor
     if isinstance(latent, BernoulliLatent):
         return torch.sigmoid(score / temperature)
     # Ten times faster than over the last dimension, whose few entries torch takes one by one.
-    return torch.softmax(score.movedim(-1, 0) / temperature, 0).movedim(0, -1)
+    return torch.softmax((score / temperature).movedim(-1, 0), 0).movedim(0, -1)
 
 
 def conditional(latent: Latent, logits: Tensor, z: Tensor, noise: Tensor) -> Tensor:

@@ -62,6 +62,9 @@ def rebar(
         >>> logits.grad  # of a constant, nothing is left
         tensor([[0.]])
     """
+    _validate.number("eta", eta)
+    if isinstance(eta, Tensor) and eta.ndim:
+        raise ValueError(f"eta must be one number, got shape {tuple(eta.shape)}")
     draw = _Draw("rebar", latent, logits, noise)
     value = values(f, draw.z, latent)
     gradient = draw.score_part(value) + eta * draw.control_part(_relaxed(latent, f, temperature))
@@ -195,7 +198,10 @@ class _Draw:
     def control_part(self, c: Control, *, create_graph: bool = False) -> Tensor:
         """Return -c given z * grad ln q(z) + grad c - grad c given z, averaged over the S codes."""
         with torch.enable_grad():
-            free, given = c(self.both).chunk(2)  # (S, B) each
+            both = c(self.both)
+            if not both.requires_grad:
+                raise ValueError("f must be differentiable in the code, got one without a derivative")
+            free, given = both.chunk(2)  # (S, B) each
             (path,) = torch.autograd.grad(
                 (free - given).sum() / len(free), self.logits, retain_graph=True, create_graph=create_graph
             )

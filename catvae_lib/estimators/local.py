@@ -49,7 +49,8 @@ def local_expectation(
             gradient = pi * (1 - pi) * up.mean(0)
         else:
             each = torch.stack(
-                [
+                [torch.zeros_like(z)]  # of one category alone
+                + [
                     (z.roll(s + 1, -1) * changed[:, s].movedim(0, -1)[..., None])
                     for s in range(changed.shape[1])
                 ]

@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from catvae_lib import _validate, sampling
-from catvae_lib.estimators._common import Objective, check, log_probabilities, values
+from catvae_lib.estimators._common import Objective, check, check_draws, log_probabilities, values
 from catvae_lib.estimators.conditional import conditional, soften
 from catvae_lib.latent import BernoulliLatent, Latent
 
@@ -39,6 +39,7 @@ def gumbel_softmax(
         >>> gumbel_softmax(latent, torch.zeros(1, 1), noise, lambda z: z.square().sum(-1))
         tensor([0.2500])
     """
+    check_draws("gumbel_softmax", latent, logits, noise)
     return values(f, latent.relaxed(logits, noise, temperature), latent).mean(0)
 
 
@@ -70,6 +71,7 @@ def straight_through_gumbel_softmax(
         >>> straight_through_gumbel_softmax(latent, torch.zeros(1, 1), noise, lambda z: z.square().sum(-1))
         tensor([1.])
     """
+    check_draws("straight_through_gumbel_softmax", latent, logits, noise)
     return values(f, latent.straight_through(logits, noise, temperature), latent).mean(0)
 
 

@@ -46,6 +46,9 @@ def score_function(
         tensor([[0.5000, 0.5000]])
     """
     check("score_function", latent, logits, noise)
+    _validate.number("baseline", baseline)
+    if isinstance(baseline, Tensor) and tuple(baseline.shape) not in ((), (len(logits),)):
+        raise ValueError(f"baseline must be a number or ({len(logits)},), got {tuple(baseline.shape)}")
     z = latent.hard(logits, noise).detach()
     value = values(f, z, latent)  # (S, B)
     signal = (value - baseline).detach().unsqueeze(-1)

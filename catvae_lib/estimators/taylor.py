@@ -54,6 +54,10 @@ def muprop(
         inner = logits.detach().requires_grad_()
         mean = probabilities(latent, inner)  # (B, *event_shape)
         at_mean = values(f, mean.unsqueeze(0), latent)[0]  # (B,)
+        if not at_mean.requires_grad:
+            raise ValueError(
+                "muprop needs an f that is differentiable in the code, got one without a derivative"
+            )
         (slope,) = torch.autograd.grad(at_mean.sum(), mean, retain_graph=True)
         (through_mean,) = torch.autograd.grad(mean, inner, slope)  # f'(mean) . d mean / d logits
     event = tuple(range(-len(latent.event_shape), 0))

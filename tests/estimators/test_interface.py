@@ -377,7 +377,46 @@ def test_all_codes_are_there_once(latent: Latent, count: int) -> None:
     assert isinstance(latent, BernoulliLatent) or bool((codes.sum(-1) == 1).all())
 
 
+@pytest.mark.parametrize("name", ["gumbel_softmax", "straight_through_gumbel_softmax", "score_function"])
+@pytest.mark.parametrize("shape", [(3, 2), (0, 3, 2), (1, 1, 2)])
+def test_noise_that_would_broadcast_is_refused(name: str, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"noise"):
+        made(name, BITS)(BernoulliLatent(2), torch.zeros(3, 2), torch.zeros(shape), lambda z: z.sum(-1))
+
+
+@pytest.mark.parametrize("name", ["straight_through", "gumbel_softmax", "gumbel_rao", "reinmax", "rebar"])
+def test_a_temperature_for_each_row_is_that_of_its_row(name: str) -> None:
+    logits, noise = drawn(name, SMALL)
+    temperatures = torch.tensor([0.2, 1.0, 5.0], dtype=FLOAT)
+    found = []
+    for pieces in (
+        [(slice(None), temperatures.reshape(3, 1, 1))],
+        [(slice(i, i + 1), t) for i, t in enumerate(temperatures)],
+    ):
+        parts = []
+        for rows, t in pieces:
+            own = logits.detach()[rows].requires_grad_()
+            surrogate = made(name, SMALL)(SMALL, own, noise[:, rows], lambda z: z.pow(3).sum((-1, -2)), t)
+            parts.append(torch.autograd.grad(surrogate.sum(), own)[0])
+        found.append(torch.cat(parts))
+    torch.testing.assert_close(*found)
+
+
+def test_an_f_that_changes_its_codes_is_refused() -> None:
+    logits, noise = drawn("score_function", BITS)
+    with pytest.raises(ValueError, match="f must not change its codes in place"):
+        score_function(BITS, logits, noise, lambda z: z.mul_(2).sum(-1))
+
+
 # In a VAE
+
+
+def test_a_multi_sample_estimator_needs_the_log_weights() -> None:
+    vae, x = two_bit_vae()
+    with pytest.raises(ValueError, match='sample must come with kl="sampled" to maximize log-weights'):
+        vae.loss(x, vae.noise(x, 2), sample=vimco)
+    with pytest.raises(TypeError, match="sample must be a word or an estimator, not its class"):
+        vae.loss(x, vae.noise(x, 2), sample=REBAR)  # type: ignore[arg-type]
 
 
 def two_bit_vae() -> tuple[VAE, Tensor]:
@@ -444,8 +483,8 @@ def test_fit_asks_the_estimator_at_every_step() -> None:
         return disarm(latent, logits, noise, f, temperature)  # type: ignore[arg-type]
 
     fit(vae, dataset, replace(config, epochs=3), estimator=counting)
-    assert len(asked) == 6 and {draws for draws, _ in asked} == {2}
-    assert asked[0][1] == 1.0 and asked[-1][1] < 0.5  # the temperature falls
+    assert len(asked) == 1 + 6 and {draws for draws, _ in asked} == {2}
+    assert asked[1][1] == 1.0 and asked[-1][1] < 0.5  # after a trial; the temperature falls
 
 
 def tiny() -> tuple[VAE, data.Dataset, TrainConfig]:
@@ -479,6 +518,18 @@ def test_fit_refuses_what_would_lose_something(tmp_path: object) -> None:
         ValueError, match=r"config\.compile must be None or False with an estimator, got True"
     ):
         fit(vae, dataset, replace(config, compile=True), estimator=score_function)
+
+
+def test_an_estimator_that_needs_more_draws_is_refused_before_a_file_is_written(tmp_path: object) -> None:
+    vae, dataset, config = tiny()
+    path = f"{tmp_path}/run.safetensors"
+    with pytest.raises(
+        ValueError, match=r"estimator does not fit, with config.num_samples = 1: leave_one_out"
+    ):
+        fit(vae, dataset, replace(config, num_samples=1), estimator=leave_one_out, checkpoint=path)
+    with pytest.raises(ValueError, match="checkpoint must be None with an estimator that has no name"):
+        fit(vae, dataset, config, estimator=lambda *a: disarm(*a), checkpoint=path)
+    assert not list(tmp_path.iterdir())  # type: ignore[attr-defined]
 
 
 def test_a_checkpoint_of_another_estimator_is_refused(tmp_path: object) -> None:
