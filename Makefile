@@ -6,6 +6,8 @@
 #   make run TORCH=...    more arguments for pip, used when .venv is made: on Linux without a GPU,
 #                         TORCH="--extra-index-url URL" with the URL of PyTorch's CPU wheels (its "Get
 #                         started" page names it) spares several GB of CUDA libraries
+#   make papers BUDGET=full TABLE=jang-1 JOBS=1 SCHEDULER=tcp://HOST:8786
+#                         the long budget, one table, how many at once, or on the workers of a Dask cluster
 #   make test READY= BIN=DIR   use the programs in DIR, such as "$CONDA_PREFIX/bin", in place of .venv
 
 PYTHON ?= python3
@@ -19,7 +21,7 @@ run test: export CATVAE_PROFILE := cpu
 run test: export OMP_NUM_THREADS := 1
 run test bench: export TQDM_DISABLE := 1
 
-.PHONY: help run test bench lab
+.PHONY: help run test bench papers lab
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -41,6 +43,10 @@ test: $(READY) ## lint, types, unit tests, every notebook's outputs compared, an
 bench: $(READY) ## time training, the bound and every estimator, as ratios within one run (15 minutes)
 	$(BIN)/python tests/benchmarks/speed.py
 	$(BIN)/python tests/benchmarks/estimators.py
+
+papers: $(READY) ## train what is missing of the papers' tables; stopped, it goes on where it was (an hour)
+	$(BIN)/python -m catvae_lib.papers $(if $(BUDGET),--budget $(BUDGET)) $(if $(TABLE),--table $(TABLE)) \
+		$(if $(JOBS),--jobs $(JOBS)) $(if $(SCHEDULER),--scheduler $(SCHEDULER))
 
 # What a reader tries out does not replace the book's figures.
 lab: export CATVAE_FIGURES := $(CURDIR)/.cache/lab-figures

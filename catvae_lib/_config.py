@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from catvae_lib import _precision, _validate
+from catvae_lib.estimators import Estimator
 from catvae_lib.schedules import LearningRateSchedule, TemperatureSchedule
 from catvae_lib.vae import KLS, SAMPLES
 
@@ -23,6 +24,8 @@ class TrainConfig:
         sample: "relaxed", "straight_through" or "local_expectation"; see `VAE.loss`. `fit` takes any other
             estimator.
         kl: "analytic", "concrete" or "sampled"; see `VAE.loss`.
+        prior_temperature: Of the relaxed prior, with kl="concrete"; that of the posterior if None.
+        multi_sample: The multi-sample objective of relaxed codes, with kl="concrete"; see `VAE.loss`.
         seed: Seed of the order of images and of the noise.
         precision: Of the networks' matrix products: "float32" (the model's own), "bfloat16", or "auto":
             bfloat16 for a float32 model where the machine has instructions for it. Weights, moments and
@@ -52,6 +55,8 @@ class TrainConfig:
     num_samples: int = 1
     sample: str = "relaxed"
     kl: str = "analytic"
+    prior_temperature: float | None = None
+    multi_sample: bool = False
     seed: int = 0
     precision: str = "auto"
     compile: bool | None = None
@@ -76,9 +81,25 @@ class TrainConfig:
             )
         _validate.one_of("sample", self.sample, tuple(SAMPLES))
         _validate.one_of("kl", self.kl, KLS)
-        if self.kl == "sampled" and self.kl_weight != 1.0:
-            raise ValueError(f'kl_weight must be 1 with kl="sampled", got {self.kl_weight}')
+        if (self.kl == "sampled" or self.multi_sample) and self.kl_weight != 1.0:
+            where = "multi_sample=True" if self.multi_sample else 'kl="sampled"'
+            raise ValueError(f"kl_weight must be 1 with {where}, got {self.kl_weight}")
+        if self.prior_temperature is not None:
+            _validate.positive("prior_temperature", self.prior_temperature)
+        if (self.prior_temperature is not None or self.multi_sample) and self.kl != "concrete":
+            raise ValueError(f'kl must be "concrete" with prior_temperature or multi_sample, got {self.kl!r}')
+        if self.multi_sample and self.sample != "relaxed":
+            raise ValueError(f'sample must be "relaxed" with multi_sample=True, got {self.sample!r}')
         _validate.one_of("precision", self.precision, _precision.PRECISIONS)
+
+    def words(self, sample: str | Estimator | None = None) -> dict[str, Any]:
+        """Return what `VAE.loss` is told beside the numbers of a step; an estimator may stand for sample."""
+        return {
+            "sample": sample or self.sample,
+            "kl": self.kl,
+            "prior_temperature": self.prior_temperature,
+            "multi_sample": self.multi_sample,
+        }
 
     def numbers(self, step: int, steps: int) -> tuple[float, float, float]:
         """Return temperature, KL weight and learning rate at a step, from 0, of a run of so many steps."""

@@ -14,6 +14,7 @@ from catvae_lib import _precision, _validate
 from catvae_lib._config import Epoch, TrainConfig
 from catvae_lib._step import TERMS
 from catvae_lib.data import Dataset, binarize, flip_pixels
+from catvae_lib.estimators import Estimator, muprop, rebar
 from catvae_lib.vae import VAE
 
 
@@ -44,8 +45,9 @@ def track(vae: VAE, data: Dataset, config: TrainConfig, step: int) -> Epoch:
     generator = torch.Generator(x.device).manual_seed(config.seed + 1)
     temperature, *_ = config.numbers(step, config.epochs * per_epoch)
     noise = vae.noise(x, generator=generator)
-    kl = "concrete" if config.kl == "concrete" else "analytic"
-    relaxed = -vae.loss(x, noise, temperature, sample="relaxed", kl=kl).total.mean()
+    kl = "analytic" if config.kl != "concrete" and vae.latent.analytic else "concrete"
+    loss = vae.loss(x, noise, temperature, kl=kl, prior_temperature=config.prior_temperature)
+    relaxed = -loss.total.mean()
     single = vae.bound(x, 1, generator=generator).mean()
     multi = vae.bound(x, config.track_samples, generator=generator).mean()
     return Epoch(step // per_epoch, step, temperature, float(relaxed), float(single), float(multi))
@@ -118,7 +120,13 @@ def check(vae: VAE, data: Dataset, config: TrainConfig) -> None:
         raise ValueError("data.validation must hold an image, got none")
     _validate.inside_unit_interval("data.train.images", images)
     one = images[:1]
-    vae.loss(one, vae.noise(one, generator=torch.Generator(one.device)))
+    kl = "analytic" if vae.latent.analytic else "concrete"
+    vae.loss(one, vae.noise(one, generator=torch.Generator(one.device)), kl=kl)
+
+
+def is_pure(estimator: Estimator) -> bool:
+    """Whether a step with it is a pure function of which `torch.func` takes the gradient."""
+    return not isinstance(estimator, nn.Module) and estimator not in (muprop, rebar)
 
 
 def named(estimator: Any) -> str:

@@ -14,6 +14,7 @@ from catvae_lib._loop import (
     check,
     check_finite,
     check_weights,
+    is_pure,
     settings,
     shuffled,
     steps_an_epoch,
@@ -22,13 +23,20 @@ from catvae_lib._loop import (
 )
 from catvae_lib._step import Moments, PureStep, Weights, told, trained
 from catvae_lib.data import Dataset
+from catvae_lib.estimators import Estimator
 from catvae_lib.vae import VAE
 
 _OTHERS = "the other models went on"
 _MAY_DIFFER = ("seed", "learning_rate", "temperature", "kl_weight")
 
 
-def fit_many(vaes: Sequence[VAE], data: Dataset, configs: Sequence[TrainConfig]) -> list[History]:
+def fit_many(
+    vaes: Sequence[VAE],
+    data: Dataset,
+    configs: Sequence[TrainConfig],
+    *,
+    estimator: Estimator | None = None,
+) -> list[History]:
     """Train models of one architecture at once, each as `fit` would, by one step for all of them.
 
     The weights are stacked and `torch.func.vmap` takes the step of every model in the same few operations
@@ -40,6 +48,8 @@ def fit_many(vaes: Sequence[VAE], data: Dataset, configs: Sequence[TrainConfig])
         vaes: The models; their weights change in place.
         data: The dataset, on the models' device and in their precision.
         configs: One for each model; they may differ in seed, learning_rate, temperature and kl_weight.
+        estimator: One of `catvae_lib.estimators`, in place of `sample`: a function that takes no derivatives
+            itself.
 
     Returns:
         A history for each model. A model whose loss becomes NaN or infinite does not stop the others: its
@@ -47,7 +57,7 @@ def fit_many(vaes: Sequence[VAE], data: Dataset, configs: Sequence[TrainConfig])
 
     Raises:
         ValueError: If the models differ in more than their weights, the configurations in more than is
-            allowed, or the data do not fit.
+            allowed, or the data or the estimator do not fit.
 
     Example:
         >>> from catvae_lib import data, network
@@ -61,11 +71,13 @@ def fit_many(vaes: Sequence[VAE], data: Dataset, configs: Sequence[TrainConfig])
         True
     """
     _check_alike(vaes, configs)
+    if estimator is not None and not is_pure(estimator):
+        raise ValueError(f"estimator must be a function that takes no derivatives itself, got {estimator}")
     generator = torch.Generator(data.train.images.device).manual_seed(configs[0].seed)
     for vae, config in zip(vaes, configs, strict=True):
         check(vae, data, config)
     with threads(configs[0].threads):
-        stack = _Stack(vaes, data, configs, generator)
+        stack = _Stack(vaes, data, configs, generator, estimator)
         for epoch in range(configs[0].epochs):
             stack.train(epoch)
     return stack.histories
@@ -80,13 +92,23 @@ class _Stack:
         data: Dataset,
         configs: Sequence[TrainConfig],
         generator: torch.Generator,
+        estimator: Estimator | None,
     ) -> None:
         self.vaes, self.data, self.configs, self.generator = vaes, data, configs, generator
         dtype, compiled, report = settings(vaes[0], configs[0])
         every = [trained(vae) for vae in vaes]
         self.weights: Weights = {name: torch.stack([w[name].detach() for w in every]) for name in every[0]}
         moments = Moments.zero(self.weights)
-        self.step = PureStep(vaes[0], configs[0], dtype, self.weights, moments, compiled=compiled, many=True)
+        self.step = PureStep(
+            vaes[0],
+            configs[0],
+            dtype,
+            self.weights,
+            moments,
+            compiled=compiled,
+            many=True,
+            estimator=estimator,
+        )
         self.histories = [History(machine=report | {"models": len(vaes)}) for _ in vaes]
         self._track(0)
 

@@ -1,7 +1,7 @@
 """In which precision the networks take their matrix products: what the machine has, or what is asked for."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from catvae_lib import _validate
 
@@ -33,3 +33,25 @@ def of_products(precision: str, weight: Tensor) -> torch.dtype:
     if precision == "float32" or weight.dtype != torch.float32:
         return weight.dtype
     return torch.bfloat16 if precision == "bfloat16" or has_bfloat16(weight.device) else torch.float32
+
+
+def apply(part: nn.Module, name: str, value: Tensor) -> Tensor:
+    """Return part(value) in the precision of value, computed in the precision of the network's weights.
+
+    A misfit is told in terms of the argument, not of a matrix product deep inside.
+    """
+    result: Tensor
+    inner = value.to(next(part.parameters(), value).dtype)
+    if torch.compiler.is_compiling():
+        result = part(inner)
+        return result.to(value.dtype)
+    try:
+        result = part(inner).to(value.dtype)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        shape = tuple(value.shape)
+        raise ValueError(
+            f"{name} of shape {shape} and {value.dtype} does not fit the network: {error}"
+        ) from error
+    return result

@@ -60,7 +60,7 @@ class EagerStep:
         estimator: Estimator | None = None,
     ) -> None:
         self.vae, self.config, self.weights = vae, config, trained(vae)
-        self.sample = estimator or config.sample
+        self.sample = estimator
         self.optimizer = torch.optim.Adam(self.weights.values(), betas=BETAS, eps=EPSILON, fused=True)
         self.low = lowered(self.weights, dtype)
         for low in self.low.values():
@@ -80,7 +80,7 @@ class EagerStep:
         with torch.no_grad():
             for name, low in self.low.items():
                 low.copy_(self.weights[name])
-        words = {"sample": self.sample, "kl": self.config.kl, "target": target}
+        words = self.config.words(self.sample) | {"target": target}
         loss, record = _loss(self.vae, self.low, words, x, noise, temperature, kl_weight)
         loss.backward()
         for name, low in self.low.items():
@@ -104,9 +104,10 @@ class PureStep:
         *,
         compiled: bool,
         many: bool = False,
+        estimator: Estimator | None = None,
     ) -> None:
         self.state = (weights, lowered(weights, dtype), moments.first, moments.second)
-        self.step = pure_step(vae, config, many=many)
+        self.step = pure_step(vae, config, many=many, estimator=estimator)
         if compiled:
             self.step = _compiled(self.step, [tensor for part in self.state for tensor in part.values()])
 
@@ -134,7 +135,9 @@ def told(config: TrainConfig, steps: range, total: int) -> list[list[float]]:
     return [[*config.numbers(step, total), *pair] for step, pair in zip(steps, corrections, strict=True)]
 
 
-def pure_step(vae: VAE, config: TrainConfig, *, many: bool = False) -> Callable[..., Tensor]:
+def pure_step(
+    vae: VAE, config: TrainConfig, *, many: bool = False, estimator: Estimator | None = None
+) -> Callable[..., Tensor]:
     r"""Return the step as a function of weights, moments, images, noise and numbers.
 
     With $g$ the gradient, $m \leftarrow \beta_1 m + (1 - \beta_1) g$, $v \leftarrow \beta_2 v + (1 - \beta_2)
@@ -142,27 +145,20 @@ def pure_step(vae: VAE, config: TrainConfig, *, many: bool = False) -> Callable[
     \beta_1^t)$ and $\hat v = v / (1 - \beta_2^t)$. Weights and moments are updated in place. With `many`
     every argument has a first dimension M more.
     """
+    words = config.words(estimator)
 
     def objective(
         weights: Weights, x: Tensor, target: Tensor, noise: Tensor, told: Tensor
     ) -> tuple[Tensor, Tensor]:
-        words = {"sample": config.sample, "kl": config.kl, "target": target}
-        return _loss(vae, weights, words, x, noise, told[0], told[1])
+        return _loss(vae, weights, words | {"target": target}, x, noise, told[0], told[1])
 
-    slope = grad(objective, has_aux=True)
-    slope = torch.vmap(slope) if many else slope
+    slope = torch.vmap(grad(objective, has_aux=True)) if many else grad(objective, has_aux=True)
 
     def step(
-        weights: Weights,
-        low: Weights,
-        first: Weights,
-        second: Weights,
-        x: Tensor,
-        target: Tensor,
-        noise: Tensor,
-        told: Tensor,
+        weights: Weights, low: Weights, first: Weights, second: Weights, *batch_and_numbers: Tensor
     ) -> Tensor:
-        gradient, record = slope(low or weights, x, target, noise, told)
+        *_, told = batch_and_numbers
+        gradient, record = slope(low or weights, *batch_and_numbers)
         for name, weight in weights.items():
             shape = (*told.shape[:-1], *[1] * (weight.ndim - told.ndim + 1), -1)  # (M, 1, ..., numbers)
             _adam(weight, first[name], second[name], gradient[name].to(weight.dtype), told.reshape(shape))

@@ -19,6 +19,8 @@ from catvae_lib import noise as noise_source
 class Latent(ABC):
     """What a code must know: its noise, its samples, its log-probabilities and its KL divergence."""
 
+    analytic = True  # whether `kl` has a closed form
+
     @property
     @abstractmethod
     def num_parameters(self) -> int:
@@ -64,9 +66,17 @@ class Latent(ABC):
 
     @abstractmethod
     def relaxed_log_ratio(
-        self, params: Tensor, noise: Tensor, temperature: float | Tensor, prior_temperature: float | Tensor
+        self,
+        params: Tensor,
+        noise: Tensor,
+        temperature: float | Tensor,
+        prior_temperature: float | Tensor,
+        prior_params: Tensor | None = None,
     ) -> Tensor:
-        """Return log q - log p of the relaxed codes under their Concrete densities, in nats, (S, B)."""
+        """Return log q - log p of the relaxed codes under their Concrete densities, in nats, (S, B).
+
+        The prior is the latent's own, or that of prior_params, which broadcast with params.
+        """
 
     @abstractmethod
     def sample_prior(self, num_samples: int, *, generator: torch.Generator | None = None) -> Tensor:
@@ -160,13 +170,19 @@ class BernoulliLatent(Latent):
         return density.bernoulli_kl(self._check(params)).sum(-1)
 
     def relaxed_log_ratio(
-        self, params: Tensor, noise: Tensor, temperature: float | Tensor, prior_temperature: float | Tensor
+        self,
+        params: Tensor,
+        noise: Tensor,
+        temperature: float | Tensor,
+        prior_temperature: float | Tensor,
+        prior_params: Tensor | None = None,
     ) -> Tensor:
         """Return the log-ratio of Binary Concrete densities (Maddison et al. 2016, Eq. 20)."""
         noise = self._check_event("noise", noise)
         y = sampling.binary_concrete_logit(self._check(params), noise, temperature)  # (S, B, num_bits)
+        prior = torch.zeros_like(params) if prior_params is None else self._check(prior_params)
         log_q = density.binary_concrete_log_density(y, params, temperature)
-        log_p = density.binary_concrete_log_density(y, torch.zeros_like(params), prior_temperature)
+        log_p = density.binary_concrete_log_density(y, prior, prior_temperature)
         return (log_q - log_p).sum(-1)
 
     def sample_prior(self, num_samples: int, *, generator: torch.Generator | None = None) -> Tensor:
@@ -235,14 +251,20 @@ class CategoricalLatent(Latent):
         return density.categorical_kl(self._logits(params)).sum(-1)
 
     def relaxed_log_ratio(
-        self, params: Tensor, noise: Tensor, temperature: float | Tensor, prior_temperature: float | Tensor
+        self,
+        params: Tensor,
+        noise: Tensor,
+        temperature: float | Tensor,
+        prior_temperature: float | Tensor,
+        prior_params: Tensor | None = None,
     ) -> Tensor:
         """Return the log-ratio of ExpConcrete densities (Maddison et al. 2016, Eq. 20)."""
         logits = self._logits(params)
         noise = self._check_event("noise", noise)
         y = sampling.gumbel_log_softmax(logits, noise, temperature)  # (S, B, N, K)
+        prior = torch.zeros_like(logits) if prior_params is None else self._logits(prior_params)
         log_q = density.concrete_log_density(y, logits, temperature)
-        log_p = density.concrete_log_density(y, torch.zeros_like(logits), prior_temperature)
+        log_p = density.concrete_log_density(y, prior, prior_temperature)
         return (log_q - log_p).sum(-1)
 
     def sample_prior(self, num_samples: int, *, generator: torch.Generator | None = None) -> Tensor:
@@ -318,11 +340,17 @@ class GaussianLatent(Latent):
         return density.gaussian_kl(mean, log_std).sum(-1)
 
     def relaxed_log_ratio(
-        self, params: Tensor, noise: Tensor, temperature: float | Tensor, prior_temperature: float | Tensor
+        self,
+        params: Tensor,
+        noise: Tensor,
+        temperature: float | Tensor,
+        prior_temperature: float | Tensor,
+        prior_params: Tensor | None = None,
     ) -> Tensor:
         """Return log q - log p at the sample: a Gaussian needs no relaxation."""
         z = self.hard(params, noise)
-        return self.log_prob(z, params) - self.prior_log_prob(z)
+        log_p = self.prior_log_prob(z) if prior_params is None else self.log_prob(z, prior_params)
+        return self.log_prob(z, params) - log_p
 
     def sample_prior(self, num_samples: int, *, generator: torch.Generator | None = None) -> Tensor:
         """Draw codes (num_samples, D) from the unit Gaussian."""

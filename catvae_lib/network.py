@@ -185,6 +185,104 @@ class PixelBias(nn.Module):
         return images + self.bias
 
 
+class Features(nn.Module):
+    """Some of the features (..., F): what a decoder sees of a chain, or an encoder of an image.
+
+    Example:
+        >>> Features(1, 3)(torch.tensor([[4.0, 5.0, 6.0, 7.0]]))
+        tensor([[5., 6.]])
+    """
+
+    def __init__(self, start: int, stop: int) -> None:
+        super().__init__()
+        _validate.count("start", start, minimum=0)
+        _validate.count("stop", stop, minimum=start + 1)
+        self.start, self.stop = start, stop
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return features start to stop - 1, (..., stop - start)."""
+        if features.shape[-1] < self.stop:
+            raise ValueError(f"features must be at least {self.stop}, got {features.shape[-1]}")
+        return features[..., self.start : self.stop]
+
+
+class Corners(nn.Module):
+    r"""Codes as corners of the cube $\{-1, 1\}^{\log_2 K}$ (Maddison et al. 2016, App. B).
+
+    A bit b becomes 2 b - 1; a one-hot variable of K categories the corner that its index spells in binary,
+    a relaxed one the mean of the corners. K = 2 takes bits (..., Q), one feature each.
+
+    Args:
+        num_categories: K, a power of 2.
+
+    Raises:
+        ValueError: If K is not a power of 2.
+
+    Example:
+        >>> Corners(2)(torch.tensor([0.0, 1.0]))
+        tensor([-1.,  1.])
+        >>> Corners(4)(torch.tensor([0.0, 0.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0]))  # categories 3 and 1
+        tensor([ 1.,  1., -1.,  1.])
+    """
+
+    corners: Tensor
+
+    def __init__(self, num_categories: int = 2) -> None:
+        super().__init__()
+        _validate.count("num_categories", num_categories, minimum=2)
+        bits = num_categories.bit_length() - 1
+        if num_categories != 1 << bits:
+            raise ValueError(f"num_categories must be a power of 2, got {num_categories}")
+        self.num_categories = num_categories
+        places = torch.arange(bits - 1, -1, -1)
+        index = torch.arange(num_categories).unsqueeze(-1) >> places & 1  # (K, bits)
+        self.register_buffer("corners", 2.0 * index - 1, persistent=False)
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """Return (..., N log2 K) features for codes (..., N K), or (..., Q) for bits."""
+        if self.num_categories == 2:
+            return 2 * codes - 1
+        one_hot = codes.unflatten(-1, (-1, self.num_categories))  # (..., N, K)
+        features: Tensor = (one_hot @ self.corners.to(codes)).flatten(-2)
+        return features
+
+
+class Centred(nn.Module):
+    r"""Features less their running mean, $m \leftarrow d\,m + (1 - d)\,\bar x$ (Mnih and Gregor 2014).
+
+    The mean moves with every batch of which gradients are taken, before it is subtracted. With decay 1 it
+    stays where it starts. It moves in place, which `torch.func` and a compiled step do not allow.
+
+    Args:
+        mean: Where it starts, (F,).
+        decay: d.
+
+    Raises:
+        ValueError: If the decay leaves [0, 1].
+
+    Example:
+        >>> centred = Centred(torch.zeros(1), decay=0.5)
+        >>> centred(torch.tensor([[2.0], [4.0]]))
+        tensor([[0.5000],
+                [2.5000]])
+    """
+
+    mean: Tensor
+
+    def __init__(self, mean: Tensor, decay: float = 0.9) -> None:
+        super().__init__()
+        _validate.probability("decay", decay)
+        self.decay = decay
+        self.register_buffer("mean", mean.clone())
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return features (..., F) less the mean."""
+        if self.decay < 1 and torch.is_grad_enabled():
+            batch = features.detach().flatten(0, -2).mean(0)
+            self.mean.lerp_(batch.to(self.mean.dtype), 1 - self.decay)
+        return features - self.mean.to(features.dtype)
+
+
 def start_at_data_mean(decoder: nn.Module, images: Tensor) -> None:
     r"""Set the decoder's output biases to the logit of each pixel's mean: start from the average image.
 

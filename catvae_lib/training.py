@@ -25,6 +25,7 @@ from catvae_lib._loop import (
     check_finite,
     check_weights,
     digest,
+    is_pure,
     named,
     settings,
     shuffled,
@@ -85,15 +86,16 @@ def fit(
         resume: Go on from the file if it is there. If False, start anew; the file is replaced.
         writer: A TensorBoard writer that gets the three numbers and the two terms of the loss.
         estimator: One of `catvae_lib.estimators`, in place of `config.sample`, on the device of the model. It
-            gets `config.num_samples` noise draws an image. The step is then not compiled.
+            gets `config.num_samples` noise draws an image. The step is compiled only if it is a function that
+            takes no derivatives itself.
 
     Returns:
         The history, one entry before training and one after each epoch.
 
     Raises:
         ValueError: If the data do not fit the model, lie on another device, or hold fewer images than one
-            batch; if the checkpoint is damaged or belongs to another run; or if an estimator comes with
-            `compile=True`, or one that learns with a checkpoint, which does not hold it.
+            batch; if the checkpoint is damaged or belongs to another run; or if an estimator that cannot be
+            compiled comes with `compile=True`, or one that learns with a checkpoint, which does not hold it.
         FloatingPointError: If the loss became NaN or infinite. It names the step and the term; the last good
             checkpoint is kept, and the weights in memory are of no use.
         OSError: If a checkpoint cannot be written; the last good one is intact.
@@ -119,8 +121,8 @@ def fit(
 
 
 def _check_estimator(estimator: Estimator, config: TrainConfig, checkpoint: object) -> None:
-    if config.compile:
-        raise ValueError("config.compile must be None or False with an estimator, got True")
+    if config.compile and not is_pure(estimator):
+        raise ValueError(f"config.compile must be None or False with {estimator}, got True")
     if checkpoint is not None and isinstance(estimator, nn.Module):
         name = type(estimator).__name__
         raise ValueError(f"checkpoint must be None: it would not hold what {name} learned, got {checkpoint}")
@@ -160,12 +162,15 @@ class _Run:
 
     def _start(self) -> None:
         """Make the step function for the weights and moments as they are."""
-        config = self.config if self.estimator is None else replace(self.config, compile=False)
+        whole = self.estimator is None or is_pure(self.estimator)
+        config = self.config if whole else replace(self.config, compile=False)
         dtype, compiled, self.history.machine = settings(self.vae, config)
         self.take_step: EagerStep | PureStep
         if compiled:
             weights = {name: weight.detach() for name, weight in trained(self.vae).items()}
-            self.take_step = PureStep(self.vae, self.config, dtype, weights, self.moments, compiled=True)
+            self.take_step = PureStep(
+                self.vae, config, dtype, weights, self.moments, compiled=True, estimator=self.estimator
+            )
         else:
             self.take_step = EagerStep(self.vae, self.config, dtype, self.moments, self.step, self.estimator)
 

@@ -52,9 +52,12 @@ class VAE(nn.Module):
         decoder: Maps features (..., num_features) to pixel logits (or, for the Gaussian likelihood, means)
             (..., D).
         likelihood: "bernoulli" or "gaussian" (unit variance).
+        prior: "latent": the latent's own. "encoder": $p(z|x) = q(z|x)$, so the KL is 0 and the decoder
+            predicts some of the image from the rest, which the encoder looks at (structured prediction). Its
+            output may then be shorter than x: it predicts the last pixels.
 
     Raises:
-        ValueError: If the likelihood is unknown.
+        ValueError: If the likelihood or the prior is unknown.
 
     Example:
         >>> from catvae_lib import network
@@ -65,16 +68,23 @@ class VAE(nn.Module):
     """
 
     def __init__(
-        self, encoder: nn.Module, latent: Latent, decoder: nn.Module, likelihood: str = "bernoulli"
+        self,
+        encoder: nn.Module,
+        latent: Latent,
+        decoder: nn.Module,
+        likelihood: str = "bernoulli",
+        prior: str = "latent",
     ) -> None:
         super().__init__()
         _validate.one_of("likelihood", likelihood, ("bernoulli", "gaussian"))
-        self.encoder, self.latent, self.decoder, self.likelihood = encoder, latent, decoder, likelihood
+        _validate.one_of("prior", prior, ("latent", "encoder"))
+        self.encoder, self.latent, self.decoder = encoder, latent, decoder
+        self.likelihood, self.prior = likelihood, prior
 
     def encode(self, x: Tensor) -> Tensor:
         """Return the parameters (B, num_parameters) of q(z given x) for images x (B, D)."""
         self._check_images(x)
-        return _apply(self.encoder, "x", x)
+        return _precision.apply(self.encoder, "x", x)
 
     def decode(self, z: Tensor) -> Tensor:
         """Return pixel logits (or Gaussian means) (..., D) for codes z (..., *event_shape)."""
@@ -82,7 +92,7 @@ class VAE(nn.Module):
         if tuple(z.shape[z.ndim - len(event) :]) != event:
             raise ValueError(f"z must have shape (..., {', '.join(map(str, event))}), got {tuple(z.shape)}")
         _validate.floating("z", z)
-        return _apply(self.decoder, "z", z.flatten(z.ndim - len(event)))
+        return _precision.apply(self.decoder, "z", z.flatten(z.ndim - len(event)))
 
     def noise(self, x: Tensor, num_samples: int = 1, *, generator: torch.Generator | None = None) -> Tensor:
         """Draw noise (S, B, ...) for S = num_samples codes an image of x (B, D), whatever its pixels."""
@@ -100,6 +110,7 @@ class VAE(nn.Module):
         sample: str | Estimator = "relaxed",
         kl: str = "analytic",
         prior_temperature: float | Tensor | None = None,
+        multi_sample: bool = False,
         target: Tensor | None = None,
     ) -> LossTerms:
         r"""Return the article's loss, $\mathrm{KL}(q(z|x)\,|\,p(z)) - \frac1L \sum_{l=1}^L \ln p(x|z_l)$.
@@ -122,6 +133,8 @@ class VAE(nn.Module):
                 given `log_weight` to maximize, as the multi-sample objectives (`vimco`) need it.
             prior_temperature: Temperature of the relaxed prior, only for kl="concrete"; that of the posterior
                 if None.
+            multi_sample: Minus the log of the mean weight of the S relaxed codes, in place of the mean of
+                their logs; only with sample="relaxed" and kl="concrete" (Maddison et al. 2016, Sec. 4.2).
             target: Images (B, D) to reconstruct; x itself if None. A denoising VAE sees a corrupted x and
                 reconstructs the clean one.
 
@@ -129,27 +142,24 @@ class VAE(nn.Module):
             LossTerms of shape (B,), in nats, summed over pixels and code dimensions.
 
         Raises:
-            ValueError: If shapes disagree, a word is unknown, or prior_temperature comes without
-                kl="concrete".
+            ValueError: If shapes disagree, a word is unknown, or prior_temperature or multi_sample comes
+                without kl="concrete".
         """
-        _validate.one_of("kl", kl, KLS)
-        if prior_temperature is not None and kl != "concrete":
-            raise ValueError(f'prior_temperature needs kl="concrete", got {prior_temperature=} and {kl=}')
+        _check_kl(kl, sample, prior_temperature, multi_sample)
         estimator, params = _estimator(sample, kl), self.encode(x)
         self._check_samples("noise", noise, x)
         target = self._check_target(x, target)
         if kl == "sampled":
             whole = partial(self._log_weight, target, params)
-            total = -estimator(self.latent, params, noise, whole, temperature)
-            divergence = self.latent.kl(params).detach()  # for the record: its gradient is in the total
-            return LossTerms(total, total - divergence, divergence)
+            return self._whole(-estimator(self.latent, params, noise, whole, temperature), params)
+        of_prior = temperature if prior_temperature is None else prior_temperature
+        log_ratio = self._log_ratio(kl, params, noise, temperature, of_prior)  # (S, B), or (1, B)
+        if multi_sample:
+            surprise = self._surprise(target, self.latent.relaxed(params, noise, temperature))  # (S, B)
+            total = math.log(len(noise)) - torch.logsumexp(-surprise - log_ratio, 0)
+            return self._whole(total, params)
         reconstruction = estimator(self.latent, params, noise, partial(self._surprise, target), temperature)
-        if kl == "analytic":
-            divergence = self.latent.kl(params)
-        else:
-            of_prior = temperature if prior_temperature is None else prior_temperature
-            divergence = self.latent.relaxed_log_ratio(params, noise, temperature, of_prior).mean(0)
-        return LossTerms(reconstruction + divergence, reconstruction, divergence)
+        return LossTerms(reconstruction + log_ratio.mean(0), reconstruction, log_ratio.mean(0))
 
     def forward(
         self, x: Tensor, noise: Tensor, temperature: float | Tensor = 1.0, **options: Any
@@ -260,7 +270,30 @@ class VAE(nn.Module):
         """Return log sum_s w_s of the hard codes of one pass, (B,)."""
         return torch.logsumexp(self.log_weight(x, self.latent.hard(params, noise), params), 0)
 
+    def _whole(self, total: Tensor, params: Tensor) -> LossTerms:
+        """Part a loss that is not made of two terms by the KL in closed form, 0 where there is none."""
+        closed = self.latent.analytic and self.prior == "latent"
+        divergence = self.latent.kl(params).detach() if closed else torch.zeros_like(total)
+        return LossTerms(total, total - divergence, divergence)
+
+    def _log_ratio(
+        self,
+        kl: str,
+        params: Tensor,
+        noise: Tensor,
+        temperature: float | Tensor,
+        prior_temperature: float | Tensor,
+    ) -> Tensor:
+        """Return the KL (1, B) in closed form, or its summand for each relaxed code (S, B)."""
+        if self.prior == "encoder":
+            return params.new_zeros(1, len(params))
+        if kl == "analytic":
+            return self.latent.kl(params).unsqueeze(0)
+        return self.latent.relaxed_log_ratio(params, noise, temperature, prior_temperature)
+
     def _log_weight(self, x: Tensor, params: Tensor, z: Tensor) -> Tensor:
+        if self.prior == "encoder":
+            return self._log_likelihood(x, self.decode(z))
         log_ratio = self.latent.prior_log_prob(z) - self.latent.log_prob(z, params)
         return self._log_likelihood(x, self.decode(z)) + log_ratio
 
@@ -270,6 +303,8 @@ class VAE(nn.Module):
 
     def _log_likelihood(self, x: Tensor, output: Tensor) -> Tensor:
         """Return log p(x given z), (S, B), from the decoder's output (S, B, D)."""
+        if self.prior == "encoder":
+            x = x[..., -output.shape[-1] :]
         if output.shape[-1] != x.shape[-1]:
             raise ValueError(
                 f"x must have {output.shape[-1]} pixels like the decoder's output, got {tuple(x.shape)}"
@@ -310,6 +345,16 @@ class VAE(nn.Module):
             )
 
 
+def _check_kl(
+    kl: str, sample: str | Estimator, prior_temperature: float | Tensor | None, multi_sample: bool
+) -> None:
+    _validate.one_of("kl", kl, KLS)
+    if prior_temperature is not None and kl != "concrete":
+        raise ValueError(f'prior_temperature needs kl="concrete", got {prior_temperature=} and {kl=}')
+    if multi_sample and (sample, kl) != ("relaxed", "concrete"):
+        raise ValueError(f'multi_sample needs sample="relaxed" and kl="concrete", got {sample=} and {kl=}')
+
+
 def _estimator(sample: str | Estimator, kl: str) -> Estimator:
     if isinstance(sample, str):
         _validate.one_of("sample", sample, tuple(SAMPLES))
@@ -337,25 +382,3 @@ def _workers(x: Tensor) -> Iterator[tuple[Executor | None, int]]:
             yield pool, 2 * threads
     finally:
         torch.set_num_threads(threads)
-
-
-def _apply(part: nn.Module, name: str, value: Tensor) -> Tensor:
-    """Return part(value) in the precision of value, computed in the precision of the network's weights.
-
-    A misfit is told in terms of the argument, not of a matrix product deep inside.
-    """
-    result: Tensor
-    inner = value.to(next(part.parameters(), value).dtype)
-    if torch.compiler.is_compiling():
-        result = part(inner)
-        return result.to(value.dtype)
-    try:
-        result = part(inner).to(value.dtype)
-    except torch.OutOfMemoryError:
-        raise
-    except RuntimeError as error:
-        shape = tuple(value.shape)
-        raise ValueError(
-            f"{name} of shape {shape} and {value.dtype} does not fit the network: {error}"
-        ) from error
-    return result

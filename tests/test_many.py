@@ -10,6 +10,7 @@ from torch import Tensor
 
 from catvae_lib import network
 from catvae_lib._step import Moments, PureStep, told, trained
+from catvae_lib.estimators import REBAR, Estimator, muprop, reinmax, score_function, vimco
 from catvae_lib.latent import BernoulliLatent, CategoricalLatent, Latent
 from catvae_lib.schedules import TemperatureSchedule
 from catvae_lib.training import TrainConfig, fit, fit_many
@@ -130,3 +131,22 @@ def test_more_models_can_be_compiled_than_one_code_object_allows(monkeypatch: py
         weights_of: dict[str, Tensor] = {name: w.detach() for name, w in trained(small_vae()).items()}
         PureStep(small_vae(), CONFIG, torch.float32, weights_of, Moments.zero(weights_of), compiled=True)
     assert len({id(code) for code in compiled}) == 3
+
+
+@pytest.mark.parametrize("estimator", [vimco, reinmax, score_function])
+def test_an_estimator_takes_the_place_of_sample(estimator: Estimator) -> None:
+    config = replace(CONFIG, num_samples=2, kl="sampled" if estimator is vimco else "analytic")
+    data = two_images().to("cpu", torch.float64)
+    alone, among, plain = [small_vae(0, BernoulliLatent(3)).double() for _ in range(3)]
+    history = fit(alone, data, config, estimator=estimator)
+    (found,) = fit_many([among], data, [config], estimator=estimator)
+    torch.testing.assert_close(weights(among), weights(alone))
+    assert found.epochs[-1].single_sample == pytest.approx(history.epochs[-1].single_sample, rel=1e-9)
+    fit_many([plain], data, [config])
+    assert not torch.allclose(weights(plain), weights(among))
+
+
+@pytest.mark.parametrize("estimator", [muprop, REBAR()])
+def test_an_estimator_that_is_no_pure_function_is_refused(estimator: Estimator) -> None:
+    with pytest.raises(ValueError, match="estimator must be a function that takes no derivatives itself"):
+        fit_many([small_vae()], two_images(), [CONFIG], estimator=estimator)

@@ -368,3 +368,53 @@ def test_half_precision_images_are_counted_in_full() -> None:
     decoder = network.linear(2, 3)
     network.start_at_data_mean(decoder, torch.ones(70_000, 3, dtype=torch.float16))
     assert decoder.bias.tolist() == pytest.approx([math.log(70_001)] * 3, rel=1e-2)  # logit in float32
+
+
+# What the papers' networks see
+
+
+def test_corners_spell_the_index_in_binary() -> None:
+    for categories in (4, 8, 16):
+        bits = categories.bit_length() - 1
+        one_hot = torch.eye(categories)
+        expected = [[2.0 * int(b) - 1 for b in f"{index:0{bits}b}"] for index in range(categories)]
+        assert network.Corners(categories)(one_hot).tolist() == expected
+        two = torch.cat([one_hot[1], one_hot[-1]])  # two variables, side by side
+        assert network.Corners(categories)(two).tolist() == expected[1] + expected[-1]
+        uniform = torch.full((categories,), 1 / categories)
+        assert network.Corners(categories)(uniform).tolist() == [0.0] * bits
+    assert network.Corners()(torch.tensor([0.0, 0.25, 1.0])).tolist() == [-1.0, -0.5, 1.0]
+
+
+def test_features_are_a_slice() -> None:
+    assert network.Features(1, 3)(torch.arange(8.0).reshape(2, 4)).tolist() == [[1.0, 2.0], [5.0, 6.0]]
+    with pytest.raises(ValueError, match="features must be at least 3, got 2"):
+        network.Features(1, 3)(torch.zeros(5, 2))
+
+
+def test_the_running_mean_moves_only_where_gradients_are_taken() -> None:
+    centred = network.Centred(torch.tensor([1.0, 0.0]), decay=0.75)
+    batch = torch.tensor([[[5.0, 2.0]], [[1.0, 6.0]]])  # (2, 1, 2): mean (3, 4)
+    with torch.no_grad():
+        torch.testing.assert_close(centred(batch), batch - torch.tensor([1.0, 0.0]))
+    torch.testing.assert_close(centred(batch), batch - torch.tensor([1.5, 1.0]))
+    torch.testing.assert_close(centred.mean, torch.tensor([1.5, 1.0]))
+    fixed = network.Centred(torch.tensor([1.0, 0.0]), decay=1.0)
+    fixed(batch)
+    assert fixed.mean.tolist() == [1.0, 0.0]
+    assert [name for name, _ in centred.named_buffers()] == ["mean"]  # a checkpoint holds it
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: network.Corners(3), "num_categories must be a power of 2, got 3"),
+        (lambda: network.Corners(1), "num_categories must be at least 2, got 1"),
+        (lambda: network.Features(2, 2), "stop must be at least 3, got 2"),
+        (lambda: network.Features(-1, 2), "start must be at least 0, got -1"),
+        (lambda: network.Centred(torch.zeros(2), decay=1.5), "decay must .*got 1.5"),
+    ],
+)
+def test_bad_views_are_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

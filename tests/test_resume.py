@@ -535,7 +535,9 @@ CHANGES: dict[str, Any] = {
     "kl_weight": 0.5,
     "num_samples": 2,
     "sample": "straight_through",
-    "kl": "concrete",
+    "kl": "sampled",
+    "prior_temperature": 0.5,
+    "multi_sample": True,
     "seed": 1,
     "precision": "bfloat16",
     "compile": False,
@@ -565,9 +567,14 @@ def refused(vae: VAE, data: Dataset, config: TrainConfig, path: Path, name: str)
 
 def test_every_setting_that_differs_is_named(finished: Path) -> None:
     assert list(CHANGES) == [field.name for field in fields(TrainConfig)]
+    concrete = replace(CONFIG, kl="concrete")
+    path = finished.with_name("concrete")
+    fit(small_vae(latent=BernoulliLatent(6)), two_images(8), concrete, checkpoint=path)
     for name, value in CHANGES.items():
         vae = small_vae(latent=BernoulliLatent(6))
-        refused(vae, two_images(8), replace(CONFIG, **{name: value}), finished, name)
+        of_concrete = name in ("prior_temperature", "multi_sample")
+        change = replace(concrete if of_concrete else CONFIG, **{name: value})
+        refused(vae, two_images(8), change, path if of_concrete else finished, name)
     message = refused(vae, two_images(8), replace(CONFIG, seed=5), finished, "seed")
     assert "its seed is 0, here it is 5" in message
 

@@ -16,6 +16,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from cycler import cycler
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from catvae_lib._files import write_whole
@@ -186,6 +187,47 @@ def dot_panels(
             ax.xaxis.set_major_formatter("{x:g}")
             ax.xaxis.set_minor_formatter(NullFormatter())
     axes[0][0].set_yticks(range(len(names)), names)
+    return fig
+
+
+def beside(panels: Mapping[str, Mapping[str, tuple[float, float | None, float | None]]], unit: str) -> Figure:
+    """Draw, in every panel, a number of ours with its interval beside a published one.
+
+    Args:
+        panels: by title, by name: our number, half of its interval or None, and the published number or
+            None. The first panel's names run downwards; a name that a panel lacks gets no mark there.
+        unit: label of the horizontal axes.
+
+    Returns:
+        The figure, for `show`.
+
+    Raises:
+        ValueError: there is no panel.
+
+    Example:
+        >>> figure = beside({"bits": {"Gumbel-softmax": (107.0, 0.3, 105.0)}}, "nats")
+        >>> len(figure.axes)
+        1
+    """
+    if not panels:
+        raise ValueError(f"panels must hold one at least, got {panels!r}")
+    names = list(next(iter(panels.values())))
+    size = (2.6 + 3.2 * len(panels), 0.36 * len(names) + 1.9)
+    fig, axes = plt.subplots(1, len(panels), squeeze=False, sharey=True, figsize=size)
+    for ax, (title, row) in zip(axes[0], panels.items(), strict=True):
+        for height, name in enumerate(names):
+            value, half, published = row.get(name, (math.nan, None, None))
+            ax.errorbar(value, height, xerr=half, fmt="o", color=PALETTE[0], ms=8, capsize=3)
+            if published is not None:
+                ax.plot(published, height, "D", color=PALETTE[1], mfc="white", mew=2, ms=8)
+        ax.set(title=title, xlabel=unit)
+    axes[0][0].set_yticks(range(len(names)), names)
+    axes[0][0].invert_yaxis()
+    marks = [
+        Line2D([], [], marker="o", ls="", color=PALETTE[0], ms=8, label="ours, 95 %"),
+        Line2D([], [], marker="D", ls="", color=PALETTE[1], mfc="white", mew=2, ms=8, label="published"),
+    ]
+    fig.legend(handles=marks, loc="outside upper right", ncols=2, fontsize=12)
     return fig
 
 

@@ -16,6 +16,7 @@ from catvae_lib.estimators.antithetic import arm, arsm, disarm
 from catvae_lib.estimators.catalogue import CATALOGUE, Entry
 from catvae_lib.estimators.control import REBAR, RELAX, rebar
 from catvae_lib.estimators.enumeration import all_codes, exact, exact_gradient, exact_multi_sample
+from catvae_lib.estimators.layers import Layerwise
 from catvae_lib.estimators.local import local_expectation
 from catvae_lib.estimators.multi_sample import multi_sample_leave_one_out, vimco
 from catvae_lib.estimators.relaxed import (
@@ -35,6 +36,7 @@ __all__ = [
     "RELAX",
     "Entry",
     "Estimator",
+    "Layerwise",
     "MovingAverage",
     "Objective",
     "all_codes",

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from catvae_lib import _validate
+from catvae_lib.chain import Chain
 from catvae_lib.latent import BernoulliLatent, CategoricalLatent, Latent
 
 Objective = Callable[[Tensor], Tensor]
@@ -29,11 +30,20 @@ class Estimator(Protocol):
 
 
 def check(
-    name: str, latent: Latent, logits: Tensor, noise: Tensor, *, least: int = 1, pairs: bool = False
+    name: str,
+    latent: Latent,
+    logits: Tensor,
+    noise: Tensor,
+    *,
+    least: int = 1,
+    pairs: bool = False,
+    chains: bool = False,
 ) -> None:
     """Require a discrete latent, its logits (B, num_parameters) and noise (S, B, *event_shape)."""
-    if not isinstance(latent, BernoulliLatent | CategoricalLatent):
+    if not isinstance(latent, BernoulliLatent | CategoricalLatent | Chain):
         raise ValueError(f"{name} is defined for discrete codes, got latent {latent}")
+    if isinstance(latent, Chain) and not chains:
+        raise ValueError(f"{name} is defined for one layer, use Layerwise({name}), got latent {latent}")
     check_logits(latent, logits)
     check_draws(name, latent, logits, noise, least=least, pairs=pairs)
 

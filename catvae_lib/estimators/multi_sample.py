@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from catvae_lib.estimators._common import Objective, attach, check, score, values
+from catvae_lib.estimators._common import Objective, check, values
 from catvae_lib.latent import Latent
 
 
@@ -22,7 +22,7 @@ def vimco(
     m evaluations, m = S at least 2.
 
     Args:
-        latent: A discrete latent.
+        latent: A discrete latent, or a `Chain` of them.
         logits: Its parameters (B, num_parameters).
         noise: Noise (m, B, *event_shape).
         f: Maps codes (..., B, *event_shape) to one log-weight each, (..., B), in nats.
@@ -41,7 +41,7 @@ def vimco(
         >>> logits.grad
         tensor([[0.5000]])
     """
-    check("vimco", latent, logits, noise, least=2)
+    check("vimco", latent, logits, noise, least=2, chains=True)
     m = len(noise)
     z = latent.hard(logits, noise).detach()
     value = values(f, z, latent)  # (m, B)
@@ -61,7 +61,7 @@ def multi_sample_leave_one_out(
     E[L]. m evaluations, m = S at least 2.
 
     Args:
-        latent: A discrete latent.
+        latent: A discrete latent, or a `Chain` of them.
         logits: Its parameters (B, num_parameters).
         noise: Noise (m, B, *event_shape).
         f: Maps codes (..., B, *event_shape) to one log-weight each, (..., B), in nats.
@@ -79,7 +79,7 @@ def multi_sample_leave_one_out(
         >>> multi_sample_leave_one_out(BernoulliLatent(1), logits, noise, lambda z: z.sum(-1))
         tensor([0.6201], grad_fn=<AddBackward0>)
     """
-    check("multi_sample_leave_one_out", latent, logits, noise, least=2)
+    check("multi_sample_leave_one_out", latent, logits, noise, least=2, chains=True)
     z = latent.hard(logits, noise).detach()
     value = values(f, z, latent)  # (m, B)
     others = _log_sum_of_others(value.detach()) - math.log(len(noise) - 1)
@@ -93,7 +93,10 @@ def _log_sum_of_others(value: Tensor) -> Tensor:
 
 
 def _with_gradient(latent: Latent, logits: Tensor, z: Tensor, value: Tensor, without: Tensor) -> Tensor:
-    """Return L with the score-function gradient whose baselines are the L without each code."""
+    """Return L with the score-function gradient whose baselines are the L without each code.
+
+    The score is autograd's derivative of ln q(z), so that it reaches every layer of a chain.
+    """
     objective = torch.logsumexp(value, 0) - math.log(len(value))  # (B,)
-    signal = (objective.detach() - without).unsqueeze(-1)
-    return attach(objective, logits, (signal * score(latent, logits, z)).sum(0))
+    weighted = ((objective.detach() - without) * latent.log_prob(z, logits)).sum(0)
+    return objective + (weighted - weighted.detach())
