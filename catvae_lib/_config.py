@@ -122,7 +122,7 @@ class Epoch:
         epoch: Epochs done; 0 is before training.
         step: Steps done.
         temperature: Temperature of the next step.
-        relaxed_objective: Minus the training loss, on relaxed codes. Not a bound.
+        relaxed_objective: Minus the loss of one relaxed code an image. Not a bound, but with kl="concrete".
         single_sample: The bound with one hard code an image, an unbiased estimate of the ELBO.
         multi_sample: The bound with `track_samples` hard codes.
     """

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from catvae_lib import _precision, _validate
 from catvae_lib._config import Epoch, TrainConfig
-from catvae_lib._step import TERMS
+from catvae_lib._step import TERMS, running_means
 from catvae_lib.data import Dataset, binarize, flip_pixels
 from catvae_lib.estimators import Estimator, muprop, rebar
 from catvae_lib.vae import VAE
@@ -22,7 +22,9 @@ def settings(vae: VAE, config: TrainConfig) -> tuple[torch.dtype, bool, dict[str
     """Return the precision of the products, whether the step is compiled, and both as a report."""
     weight = next(vae.parameters())
     dtype = _precision.of_products(config.precision, weight)
-    compiled = weight.is_cuda if config.compile is None else config.compile
+    compiled = config.compile
+    if compiled is None:
+        compiled = weight.is_cuda and not running_means(vae)
     report = {
         "device": weight.device.type,
         "threads": config.threads,
@@ -147,7 +149,7 @@ def try_estimator(vae: VAE, data: Dataset, config: TrainConfig, steps: int, esti
     noise = vae.noise(one, config.num_samples, generator=torch.Generator(one.device))
     trial = deepcopy(estimator).eval() if isinstance(estimator, nn.Module) else estimator
     try:
-        vae.loss(one, noise, config.numbers(0, steps)[0], sample=trial, kl=config.kl)
+        vae.loss(one, noise, config.numbers(0, steps)[0], **config.words(trial))
     except (TypeError, ValueError) as error:
         told = f"estimator does not fit, with config.num_samples = {config.num_samples}: {error}"
         raise type(error)(told) from error

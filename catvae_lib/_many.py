@@ -173,7 +173,8 @@ def _check_alike(vaes: Sequence[VAE], configs: Sequence[TrainConfig]) -> None:
     if len({id(vae) for vae in vaes}) < len(vaes):
         raise ValueError("vaes must be different models, got one of them twice")
     for number, vae in enumerate(vaes):
-        if _form(vae) != _form(vaes[0]):
+        pairs = zip(vae.buffers(), vaes[0].buffers(), strict=False)
+        if _form(vae) != _form(vaes[0]) or not all(torch.equal(*pair) for pair in pairs):
             raise ValueError(f"vaes must be of one architecture, but vaes[{number}] differs from vaes[0]")
     for number, config in enumerate(configs):
         same = {name: getattr(config, name) for name in _MAY_DIFFER}
@@ -185,6 +186,6 @@ def _check_alike(vaes: Sequence[VAE], configs: Sequence[TrainConfig]) -> None:
 
 
 def _form(vae: VAE) -> tuple[str, list[tuple[str, torch.Size, torch.dtype, bool]]]:
-    """Return the modules, latent, likelihood and shapes of a model: all but its weights' values."""
+    """Return the modules, latent, likelihood, prior and shapes of a model: all but its weights' values."""
     shapes = [(name, w.shape, w.dtype, w.requires_grad) for name, w in vae.named_parameters()]
-    return f"{vae} {vae.latent} {vae.likelihood}", shapes
+    return f"{vae} {vae.latent} {vae.likelihood} {vae.prior}", shapes

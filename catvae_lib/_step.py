@@ -16,6 +16,7 @@ from torch.func import functional_call, grad
 from catvae_lib import _validate
 from catvae_lib._config import TrainConfig
 from catvae_lib.estimators import Estimator
+from catvae_lib.network import Centred
 from catvae_lib.vae import VAE
 
 Weights = dict[str, Tensor]
@@ -40,6 +41,11 @@ class Moments:
 def trained(vae: VAE) -> Weights:
     """Return the weights that are trained, by name."""
     return {name: weight for name, weight in vae.named_parameters() if weight.requires_grad}
+
+
+def running_means(vae: VAE) -> list[Centred]:
+    """Return the running means of a model."""
+    return [part for part in vae.modules() if isinstance(part, Centred) and part.moves]
 
 
 def lowered(weights: Weights, dtype: torch.dtype) -> Weights:
@@ -88,6 +94,8 @@ class EagerStep:
             low.grad = None
         self.optimizer.step()
         self.optimizer.zero_grad()
+        for means in running_means(self.vae):
+            means.move()
         return record
 
 
@@ -106,6 +114,11 @@ class PureStep:
         many: bool = False,
         estimator: Estimator | None = None,
     ) -> None:
+        if running_means(vae):
+            raise ValueError(
+                "compile must be None or False, and fit_many cannot be used, with a Centred that moves: "
+                "its mean is no part of the pure step"
+            )
         self.state = (weights, lowered(weights, dtype), moments.first, moments.second)
         self.step = pure_step(vae, config, many=many, estimator=estimator)
         if compiled:

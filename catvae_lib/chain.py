@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from catvae_lib import _precision, _validate
-from catvae_lib.latent import GaussianLatent, Latent
+from catvae_lib.latent import BernoulliLatent, CategoricalLatent, Latent
 
 Draw = Callable[[Latent, Tensor, Tensor], Tensor]
 """A layer, its params and its noise to its code."""
@@ -57,9 +57,8 @@ class Chain(nn.Module, Latent):
         super().__init__()
         if len(layers) < 2:
             raise ValueError(f"layers must hold two or more, got {len(layers)}")
-        if len({(type(layer), layer.event_shape[1:]) for layer in layers}) > 1 or isinstance(
-            layers[0], GaussianLatent
-        ):
+        kinds = {(type(layer), layer.event_shape[1:]) for layer in layers}
+        if len(kinds) > 1 or not isinstance(layers[0], BernoulliLatent | CategoricalLatent):
             raise ValueError(f"layers must all be bits or share one number of categories, got {layers}")
         if len(recognition) != len(layers) - 1 or len(generation) not in (0, len(layers) - 1):
             raise ValueError(
@@ -68,6 +67,10 @@ class Chain(nn.Module, Latent):
             )
         self.layers = tuple(layers)
         self.recognition, self.generation = nn.ModuleList(recognition), nn.ModuleList(generation)
+
+    def extra_repr(self) -> str:
+        """Say the layers, which are no modules."""
+        return f"layers={self.layers}"
 
     @property
     def num_parameters(self) -> int:

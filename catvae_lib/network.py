@@ -199,6 +199,10 @@ class Features(nn.Module):
         _validate.count("stop", stop, minimum=start + 1)
         self.start, self.stop = start, stop
 
+    def extra_repr(self) -> str:
+        """Say which features."""
+        return f"{self.start}, {self.stop}"
+
     def forward(self, features: Tensor) -> Tensor:
         """Return features start to stop - 1, (..., stop - start)."""
         if features.shape[-1] < self.stop:
@@ -238,6 +242,10 @@ class Corners(nn.Module):
         index = torch.arange(num_categories).unsqueeze(-1) >> places & 1  # (K, bits)
         self.register_buffer("corners", 2.0 * index - 1, persistent=False)
 
+    def extra_repr(self) -> str:
+        """Say the number of categories."""
+        return str(self.num_categories)
+
     def forward(self, codes: Tensor) -> Tensor:
         """Return (..., N log2 K) features for codes (..., N K), or (..., Q) for bits."""
         if self.num_categories == 2:
@@ -250,21 +258,25 @@ class Corners(nn.Module):
 class Centred(nn.Module):
     r"""Features less their running mean, $m \leftarrow d\,m + (1 - d)\,\bar x$ (Mnih and Gregor 2014).
 
-    The mean moves with every batch of which gradients are taken, before it is subtracted. With decay 1 it
-    stays where it starts. It moves in place, which `torch.func` and a compiled step do not allow.
+    A forward pass subtracts m and, where gradients are taken, remembers the batch's mean; `move` takes it
+    into m. `fit` moves all of a model after each step: within a step, codes are drawn and scored under one
+    mean. With decay 1 the mean stays where it starts.
 
     Args:
         mean: Where it starts, (F,).
         decay: d.
 
     Raises:
-        ValueError: If the decay leaves [0, 1].
+        ValueError: If the mean is not (F,) and finite, or the decay leaves [0, 1].
 
     Example:
         >>> centred = Centred(torch.zeros(1), decay=0.5)
         >>> centred(torch.tensor([[2.0], [4.0]]))
-        tensor([[0.5000],
-                [2.5000]])
+        tensor([[2.],
+                [4.]])
+        >>> centred.move()
+        >>> centred(torch.tensor([[2.0]]))
+        tensor([[0.5000]])
     """
 
     mean: Tensor
@@ -272,15 +284,35 @@ class Centred(nn.Module):
     def __init__(self, mean: Tensor, decay: float = 0.9) -> None:
         super().__init__()
         _validate.probability("decay", decay)
+        _validate.finite("mean", mean)
+        if mean.ndim != 1:
+            raise ValueError(f"mean must have shape (F,), got {tuple(mean.shape)}")
         self.decay = decay
+        self.seen: Tensor | None = None
         self.register_buffer("mean", mean.clone())
+
+    def extra_repr(self) -> str:
+        """Say the size and the decay."""
+        return f"{len(self.mean)}, decay={self.decay}"
+
+    @property
+    def moves(self) -> bool:
+        """Whether the mean is a running one."""
+        return self.decay < 1
 
     def forward(self, features: Tensor) -> Tensor:
         """Return features (..., F) less the mean."""
-        if self.decay < 1 and torch.is_grad_enabled():
-            batch = features.detach().flatten(0, -2).mean(0)
-            self.mean.lerp_(batch.to(self.mean.dtype), 1 - self.decay)
+        if features.ndim == 0 or features.shape[-1] != len(self.mean):
+            raise ValueError(f"features must be (..., {len(self.mean)}), got {tuple(features.shape)}")
+        if self.moves and torch.is_grad_enabled() and features.numel():
+            self.seen = features.detach().reshape(-1, len(self.mean)).mean(0)
         return features - self.mean.to(features.dtype)
+
+    def move(self) -> None:
+        """Take the last batch's mean into the running one."""
+        if self.seen is not None:
+            self.mean.lerp_(self.seen.to(self.mean.dtype), 1 - self.decay)
+            self.seen = None
 
 
 def start_at_data_mean(decoder: nn.Module, images: Tensor) -> None:

@@ -287,6 +287,8 @@ class _Run:
             "device": images.device.type,
             "latent": repr(self.vae.latent),
             "likelihood": self.vae.likelihood,
+            "prior": self.vae.prior,
+            "networks": repr(self.vae),
             "estimator": None if self.estimator is None else named(self.estimator),
             "model": {name: [str(t.dtype), *t.shape] for name, t in self.vae.state_dict().items()},
             "trained weights": sorted(trained(self.vae)),

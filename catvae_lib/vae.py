@@ -233,9 +233,9 @@ class VAE(nn.Module):
     def generate(self, num_samples: int, *, generator: torch.Generator | None = None) -> Tensor:
         """Return the mean images (num_samples, D) of codes drawn from the prior."""
         _validate.count("num_samples", num_samples)
+        _validate.one_of("prior", self.prior, ("latent",))
         z = self.latent.sample_prior(num_samples, generator=generator)
-        weight = next(self.parameters(), z)
-        return self._mean_image(self.decode(z.to(device=weight.device, dtype=weight.dtype)))
+        return self._mean_image(self.decode(z.to(next(self.parameters(), z))))
 
     def _bound_of_piece(
         self,

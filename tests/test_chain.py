@@ -1,16 +1,19 @@
 """Chains of stochastic layers against enumeration of all their codes."""
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 import torch
 from torch import Tensor
 
-from catvae_lib import density, network, sampling
+from catvae_lib import data, density, network, sampling
+from catvae_lib._loop import shuffled
 from catvae_lib.chain import Chain
 from catvae_lib.estimators import all_codes
 from catvae_lib.latent import BernoulliLatent, CategoricalLatent, GaussianLatent, Latent
+from catvae_lib.training import TrainConfig, fit, fit_many
 from catvae_lib.vae import VAE
 
 
@@ -192,6 +195,8 @@ def test_structured_prediction_scores_the_pixels_that_the_decoder_predicts() -> 
     other = x.clone()
     other[:, 3:] = 1 - other[:, 3:]
     assert torch.equal(vae.encode(other), own)
+    with pytest.raises(ValueError, match="prior must be one of"):
+        vae.generate(2)
     terms = vae.loss(x, vae.noise(x))
     assert terms.kl.tolist() == [0.0] and torch.equal(terms.total, terms.reconstruction)
 
@@ -217,3 +222,31 @@ def test_the_multi_sample_objective_of_relaxed_codes_is_the_log_of_their_mean_we
     assert (found.reconstruction + found.kl).item() == pytest.approx(expected, rel=1e-12)
     with pytest.raises(ValueError, match="multi_sample needs"):
         vae.loss(x, noise, 0.6, multi_sample=True)
+
+
+def test_a_step_moves_a_running_mean_once_and_a_pure_step_refuses_it() -> None:
+    images = torch.randint(2, (8, 6), generator=torch.Generator().manual_seed(0)).float()
+    split = data.Split(images, torch.zeros(8, dtype=torch.int64))
+    eight = data.Dataset("eight", (2, 3), split, split, split)
+
+    def model() -> tuple[VAE, network.Centred]:
+        torch.manual_seed(0)
+        centred = network.Centred(torch.zeros(2))
+        down = torch.nn.Sequential(centred, network.linear(2, 2))
+        chain = Chain([BernoulliLatent(2)] * 2, [down], [network.linear(2, 2)])
+        decoder = torch.nn.Sequential(network.Features(0, 2), network.linear(2, 6))
+        return VAE(network.linear(6, 2), chain, decoder), centred
+
+    vae, centred = model()
+    config = TrainConfig(epochs=1, batch_size=8, kl="concrete", track_images=2, track_samples=2)
+    noise = vae.noise(images, generator=torch.Generator().manual_seed(0))
+    order = shuffled(images, 0, 0)
+    seen = vae.latent.relaxed(vae.encode(images[order]), noise, 1.0)[..., :2].mean((0, 1))
+    fit(vae, eight, config)
+    torch.testing.assert_close(centred.mean, 0.1 * seen.detach(), rtol=0.02, atol=1e-3)  # bfloat16 products
+    for train in (
+        lambda: fit(model()[0], eight, replace(config, compile=True)),
+        lambda: fit_many([model()[0]], eight, [config]),
+    ):
+        with pytest.raises(ValueError, match="compile must be None or False, and fit_many cannot be used"):
+            train()

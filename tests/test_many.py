@@ -150,3 +150,17 @@ def test_an_estimator_takes_the_place_of_sample(estimator: Estimator) -> None:
 def test_an_estimator_that_is_no_pure_function_is_refused(estimator: Estimator) -> None:
     with pytest.raises(ValueError, match="estimator must be a function that takes no derivatives itself"):
         fit_many([small_vae()], two_images(), [CONFIG], estimator=estimator)
+
+
+def test_models_that_differ_in_what_has_no_weights_are_refused() -> None:
+    def model(start: int = 0, mean: float = 0.0, prior: str = "latent") -> VAE:
+        torch.manual_seed(0)
+        parts = [network.Features(start, start + 2), network.Centred(torch.full((2,), mean), decay=1.0)]
+        encoder = torch.nn.Sequential(*parts, network.linear(2, 3))
+        return VAE(encoder, BernoulliLatent(3), network.linear(3, 4), prior=prior)
+
+    images = two_images()
+    fit_many([model(), model()], images, [CONFIG, CONFIG])
+    for other in (model(start=1), model(mean=0.5), model(prior="encoder")):
+        with pytest.raises(ValueError, match=r"vaes must be of one architecture, but vaes\[1\] differs"):
+            fit_many([model(), other], images, [CONFIG, CONFIG])

@@ -392,16 +392,19 @@ def test_features_are_a_slice() -> None:
         network.Features(1, 3)(torch.zeros(5, 2))
 
 
-def test_the_running_mean_moves_only_where_gradients_are_taken() -> None:
+def test_the_running_mean_moves_when_it_is_told_to() -> None:
     centred = network.Centred(torch.tensor([1.0, 0.0]), decay=0.75)
     batch = torch.tensor([[[5.0, 2.0]], [[1.0, 6.0]]])  # (2, 1, 2): mean (3, 4)
-    with torch.no_grad():
+    for _ in range(2):  # codes are drawn and scored under one mean
         torch.testing.assert_close(centred(batch), batch - torch.tensor([1.0, 0.0]))
-    torch.testing.assert_close(centred(batch), batch - torch.tensor([1.5, 1.0]))
+    centred.move()
     torch.testing.assert_close(centred.mean, torch.tensor([1.5, 1.0]))
-    fixed = network.Centred(torch.tensor([1.0, 0.0]), decay=1.0)
-    fixed(batch)
-    assert fixed.mean.tolist() == [1.0, 0.0]
+    with torch.no_grad():
+        centred(100 * batch)
+    centred(torch.zeros(0, 2))
+    centred.move()  # nothing was seen with gradients since
+    torch.testing.assert_close(centred(batch), batch - torch.tensor([1.5, 1.0]))
+    assert not network.Centred(torch.zeros(2), decay=1.0).moves
     assert [name for name, _ in centred.named_buffers()] == ["mean"]  # a checkpoint holds it
 
 
@@ -413,6 +416,12 @@ def test_the_running_mean_moves_only_where_gradients_are_taken() -> None:
         (lambda: network.Features(2, 2), "stop must be at least 3, got 2"),
         (lambda: network.Features(-1, 2), "start must be at least 0, got -1"),
         (lambda: network.Centred(torch.zeros(2), decay=1.5), "decay must .*got 1.5"),
+        (lambda: network.Centred(torch.zeros(2, 2)), r"mean must have shape \(F,\), got \(2, 2\)"),
+        (lambda: network.Centred(torch.tensor([math.nan])), "mean must .*nan"),
+        (
+            lambda: network.Centred(torch.zeros(3))(torch.ones(5, 1)),
+            r"features must be \(..., 3\), got \(5, 1\)",
+        ),
     ],
 )
 def test_bad_views_are_refused(call, message):

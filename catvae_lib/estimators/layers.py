@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from catvae_lib.chain import Chain
-from catvae_lib.estimators._common import Estimator, Objective
+from catvae_lib.estimators._common import Estimator, Objective, check_draws
+from catvae_lib.estimators.multi_sample import multi_sample_leave_one_out, vimco
 from catvae_lib.latent import Latent
 
 
@@ -17,14 +18,16 @@ class Layerwise(nn.Module):
     $$E[f(z_1, z_2)] = E[f_1(z_1)], \qquad f_1(z_1) = E[f(z_1, z_2) \,|\, z_1]$$
 
     f_1 is itself estimated, with the later layers' noise held fixed. Its value is f at hard codes and its
-    derivative an estimate, so the whole is unbiased where all estimators are. Called like the functions.
+    derivative an estimate, so the whole is unbiased where all estimators are. Called like the functions; with
+    S draws the last of n layers is evaluated S^n times.
 
     Args:
         estimators: Functions or modules of this package, for a single objective: one for each layer, or one
             for all. One that learns should not serve two.
 
     Raises:
-        ValueError: If there is none.
+        ValueError: If there is none, or one of a multi-sample objective, which takes a Chain as it is.
+        TypeError: If one is a class or a name.
 
     Example:
         >>> from catvae_lib import network
@@ -40,6 +43,11 @@ class Layerwise(nn.Module):
         super().__init__()
         if not estimators:
             raise ValueError("estimators must hold at least one, got none")
+        for each in estimators:
+            if isinstance(each, type) or not callable(each):
+                raise TypeError(f"estimators must be estimators, not their classes or names, got {each!r}")
+            if each in (vimco, multi_sample_leave_one_out):
+                raise ValueError(f"estimators must have a single objective: give a Chain to {each} itself")
         self.estimators = estimators
         self.learning = nn.ModuleList(each for each in estimators if isinstance(each, nn.Module))
 
@@ -60,6 +68,7 @@ class Layerwise(nn.Module):
         layers = len(latent.layers) if isinstance(latent, Chain) else 1
         if layers == 1 or len(self.estimators) not in (1, layers):
             raise ValueError(f"latent must be a Chain of {len(self.estimators)} layers, got {latent}")
+        check_draws("Layerwise", latent, logits, noise)
         each = self.estimators * layers if len(self.estimators) == 1 else self.estimators
         return _through(each, latent, logits, noise, f, temperature)
 
@@ -81,7 +90,8 @@ def _through(
     def given_first(z: Tensor) -> Tensor:
         """Return f_1 at codes (..., B, *event_shape) of the first layer, (..., B)."""
         params = latent.following(0, z).flatten(0, -2)  # (rows, num_parameters)
-        repeated = of_rest.repeat(1, len(params) // len(logits), *[1] * events)  # (S, rows, ...)
+        copies = z.shape[: z.ndim - events - 1].numel()
+        repeated = of_rest.repeat(1, copies, *[1] * events)  # (S, rows, ...)
         beyond = partial(_given_both, f, events, z)
         found = _through(estimators[1:], rest, params, repeated, beyond, temperature)  # (rows,)
         surrogate: Tensor = found.unflatten(0, z.shape[: z.ndim - events])
@@ -98,4 +108,10 @@ def _given_both(f: Objective, events: int, first: Tensor, second: Tensor) -> Ten
     rows = first.shape[: first.ndim - events]
     unfolded = second.unflatten(-events - 1, rows)  # (..., *rows, *event_shape)
     repeated = first.expand(*unfolded.shape[: unfolded.ndim - first.ndim], *first.shape)
-    return f(torch.cat([repeated, unfolded], -events)).flatten(-len(rows))
+    both = torch.cat([repeated, unfolded], -events)
+    found = f(both)
+    wanted = both.shape[: both.ndim - events]
+    if not isinstance(found, Tensor) or found.shape != wanted:
+        got = tuple(found.shape) if isinstance(found, Tensor) else found
+        raise ValueError(f"f must return one value a code, {tuple(wanted)}, got {got}")
+    return found.flatten(-len(rows))

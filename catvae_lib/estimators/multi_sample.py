@@ -98,5 +98,5 @@ def _with_gradient(latent: Latent, logits: Tensor, z: Tensor, value: Tensor, wit
     The score is autograd's derivative of ln q(z), so that it reaches every layer of a chain.
     """
     objective = torch.logsumexp(value, 0) - math.log(len(value))  # (B,)
-    weighted = ((objective.detach() - without) * latent.log_prob(z, logits)).sum(0)
-    return objective + (weighted - weighted.detach())
+    log_q = latent.log_prob(z, logits)
+    return objective + ((objective.detach() - without) * (log_q - log_q.detach())).sum(0)

@@ -6,6 +6,7 @@ import torch
 
 from catvae_lib import data, network
 from catvae_lib.latent import BernoulliLatent
+from catvae_lib.papers.models import device
 from catvae_lib.schedules import LearningRateSchedule, TemperatureSchedule
 from catvae_lib.training import TrainConfig, fit
 from catvae_lib.vae import VAE
@@ -24,11 +25,11 @@ def train(run: "Run") -> dict[str, Any]:
     ReLU, Adam at a constant 1e-3, batches of 16, temperature 1, KL weight 1. The sampler is the library's:
     his own drew one Gumbel for the logistic difference of two (see chapter 03).
     """
-    squares = data.load("squares")
+    squares = data.load("squares").to(device())
     bits = int(run.cell.row.split()[0])
     torch.manual_seed(run.seed)
     encoder = network.mlp(576, HIDDEN, bits, "relu")
-    vae = VAE(encoder, BernoulliLatent(bits), network.mlp(bits, HIDDEN, 576, "relu"))
+    vae = VAE(encoder, BernoulliLatent(bits), network.mlp(bits, HIDDEN, 576, "relu")).to(device())
     config = TrainConfig(
         epochs=run.cell.epochs,
         batch_size=run.cell.batch_size,
@@ -38,8 +39,8 @@ def train(run: "Run") -> dict[str, Any]:
         track_images=256,
     )
     history = fit(vae, squares, config)
-    generator = torch.Generator().manual_seed(run.seed)
-    grey = (vae.generate(PICTURES, generator=generator) * LEVELS).round().int()
+    grey = (vae.generate(PICTURES, generator=torch.Generator().manual_seed(run.seed)) * LEVELS).round().int()
+    generator = torch.Generator(device()).manual_seed(run.seed)
     return {
         "steps": history.epochs[-1].step,
         "validation": history.epochs[-1].multi_sample,

@@ -73,6 +73,11 @@ ROWS = {
 }
 
 
+def device() -> torch.device:
+    """Return where runs are trained: on a GPU if there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def build(architecture: Architecture, images: Tensor, seed: int) -> VAE:
     """Make the model, its weights drawn with a seed, its output biases set from the training images (N, D).
 
@@ -85,11 +90,7 @@ def build(architecture: Architecture, images: Tensor, seed: int) -> VAE:
     layers = architecture.layers
     seen = images[:, :HALF] if architecture.structured else images
     encoder = _network(architecture, _image_view(architecture, seen), seen.shape[1], layers[0].num_parameters)
-    down = [_between(architecture, one, two, centred=True) for one, two in pairwise(layers)]
-    up = (
-        [] if architecture.structured else [_between(architecture, two, one) for one, two in pairwise(layers)]
-    )
-    latent = Chain(layers, down, up) if len(layers) > 1 else layers[0]
+    latent = _chain(architecture) if len(layers) > 1 else layers[0]
     predicted = images[:, HALF:] if architecture.structured else images
     view: list[nn.Module] = []
     if isinstance(latent, Chain):  # the decoder stands on the layer next to what it predicts

@@ -8,7 +8,7 @@ from typing import Any
 from scipy import stats
 
 from catvae_lib.papers.cells import Cell
-from catvae_lib.papers.sweep import load, path_of, selected
+from catvae_lib.papers.sweep import load, selected
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,8 @@ class Summary:
         Raises:
             ValueError: If the runs hold no bound of so many samples.
         """
-        levels = [{level["samples"]: -level["bound"] for level in run["test"]["levels"]} for run in self.runs]
+        held = [run["test"].get("levels", []) for run in self.runs]
+        levels = [{level["samples"]: -level["bound"] for level in own} for own in held]
         if any(samples not in level for level in levels):
             raise ValueError(f"samples must be one of {list(levels[0])}, got {samples}")
         return float(sum(level[samples] for level in levels)) / len(levels)
@@ -52,10 +53,13 @@ def summary(cell: Cell, folder: Path) -> Summary:
 
     Raises:
         FileNotFoundError: If a run is missing: `make papers` trains it.
-        ValueError: If a file is damaged.
+        ValueError: If a file is damaged or of another protocol, or a seed diverged.
     """
     chosen = selected(cell, folder)
-    runs = [load(path_of(run, folder)) for run in chosen]
+    runs = [load(run, folder) for run in chosen]
+    failures = [run["failure"] for run in runs if "failure" in run]
+    if failures:
+        raise ValueError(f"{len(failures)} of {len(runs)} seeds of {cell} diverged: {failures[0]}")
     values = [-run["test"]["bound"] for run in runs]
     mean, half = interval(values)
     errors = [run["test"].get("standard_error", 0.0) for run in runs]

@@ -30,7 +30,8 @@ class Level:
 
 QUICK = (Level(1, 10_000), Level(10, 10_000), Level(1000, 250))
 FULL = (Level(1, 10_000), Level(100, 10_000), Level(1000, 10_000))
-MORE = Level(50_000, 20)  # which Maddison et al. report
+STRUCTURED = (Level(1, 10_000), Level(10, 10_000), Level(100, 1000))  # L_100 of Maddison et al.
+MORE = Level(50_000, 25)  # which they report of their other models
 
 
 @torch.no_grad()
@@ -45,10 +46,12 @@ def bounds(vae: VAE, images: Tensor, levels: tuple[Level, ...], *, seed: int = 0
 
     Returns:
         "levels": for each its samples, images, bound and standard error; "bound" and "standard_error": the
-        last level's. The error is that of estimating this model's mean over these N images.
+        last level's. The error is that of taking fewer images at the later levels; the codes' own noise,
+        which many images average out, is not in it.
 
     Raises:
-        ValueError: If no level is given, or their samples do not rise.
+        ValueError: If no level is given, their samples do not rise, or the images of one are not among those
+            of the level before.
 
     Example:
         >>> from catvae_lib import network
@@ -58,9 +61,11 @@ def bounds(vae: VAE, images: Tensor, levels: tuple[Level, ...], *, seed: int = 0
         >>> [level["samples"] for level in found["levels"]]
         [1, 10]
     """
-    samples = [level.samples for level in levels]
+    samples, counts = ([getattr(level, name) for level in levels] for name in ("samples", "images"))
     if not levels or any(one >= two for one, two in pairwise(samples)):
         raise ValueError(f"levels must be given and rise in samples, got {samples}")
+    if any(one % two for one, two in pairwise(min(count, len(images)) for count in counts)):
+        raise ValueError(f"levels must each have a divisor of the images before, got {counts}")
     generator = torch.Generator(images.device).manual_seed(seed)
     total, variance, record, before = 0.0, 0.0, [], torch.zeros(len(images), dtype=torch.float64)
     for number, level in enumerate(levels):

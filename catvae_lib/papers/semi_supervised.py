@@ -21,6 +21,7 @@ from catvae_lib import data, density, network, sampling
 from catvae_lib import noise as noise_source
 from catvae_lib.estimators import CATALOGUE, Estimator, exact
 from catvae_lib.latent import CategoricalLatent
+from catvae_lib.papers.models import device
 from catvae_lib.schedules import LearningRateSchedule, TemperatureSchedule
 
 if TYPE_CHECKING:
@@ -79,11 +80,12 @@ class SemiSupervised(nn.Module):
 def train(run: "Run") -> dict[str, Any]:
     """Train one run; the seed also chooses the hundred labels, ten of each class."""
     digits = data.load()
+    x, y = chosen(digits.train, torch.Generator().manual_seed(run.seed))
     torch.manual_seed(run.seed)
     model = SemiSupervised()
     network.start_at_data_mean(model.decoder, digits.train.images)
-    generator = torch.Generator().manual_seed(run.seed)
-    x, y = chosen(digits.train, generator)
+    digits, x, y, model = digits.to(device()), x.to(device()), y.to(device()), model.to(device())
+    generator = torch.Generator(device()).manual_seed(run.seed)
     since = time.perf_counter()
     _steps(model, run, digits.train.images, x, y, generator)
     seconds = time.perf_counter() - since
@@ -94,7 +96,7 @@ def train(run: "Run") -> dict[str, Any]:
         "test": {"bound": -objective(model, digits.test.images[:2000], generator)},
         "seconds": round(seconds, 1),
         "threads": torch.get_num_threads(),
-        "device": "cpu",
+        "device": device().type,
     }
 
 
@@ -121,8 +123,8 @@ def objective(model: SemiSupervised, images: Tensor, generator: torch.Generator)
     """Return the mean of minus the ELBO, the class summed over: a bound on the NLL, in nats."""
     parts = []
     for x in images.split(500):
-        noise = noise_source.normal((len(x), STYLE), generator=generator)
-        nothing = torch.zeros(1, len(x), 1, CLASSES)
+        noise = noise_source.normal((len(x), STYLE), generator=generator, device=x.device)
+        nothing = x.new_zeros(1, len(x), 1, CLASSES)
         parts.append(model.loss(x, noise, exact, nothing, 1.0))
     return torch.cat(parts).mean().item()
 
@@ -138,10 +140,10 @@ def _steps(
     optimizer = torch.optim.Adam(model.parameters(), fused=True)
     for step in range(cell.steps):
         if step % per_epoch == 0:
-            order = torch.randperm(len(images), generator=generator)
+            order = torch.randperm(len(images), generator=generator, device=images.device)
         batch = images[order[step % per_epoch * size :][:size]]
-        draw = noise_source.gumbel((1, size, 1, CLASSES), generator=generator)
-        noise = noise_source.normal((size + LABELS, STYLE), generator=generator)
+        draw = noise_source.gumbel((1, size, 1, CLASSES), generator=generator, device=images.device)
+        noise = noise_source.normal((size + LABELS, STYLE), generator=generator, device=images.device)
         without = model.loss(batch, noise[:size], estimator, draw, temperature(step)).mean()
         labelled = model.labelled_loss(x, y, noise[size:]).mean()
         optimizer.zero_grad()

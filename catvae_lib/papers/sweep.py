@@ -1,7 +1,7 @@
 """Train what is missing of the tables, in parallel, one JSON file a run.
 
     python -m catvae_lib.papers                                  # the quick budget, on this machine's cores
-    python -m catvae_lib.papers --budget full --table jang-1     # the papers' protocol, one table
+    python -m catvae_lib.papers --budget full --table jang-1     # many more steps, one table
     python -m catvae_lib.papers --scheduler tcp://HOST:8786      # the same on a Dask cluster
 
 A run is stored when it is done, all of its file or nothing, so a sweep that was stopped or killed at any
@@ -10,6 +10,7 @@ with it but the one it was at, which Dask gives to another.
 """
 
 import json
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -49,13 +50,18 @@ def sweep(
         The files of the selected runs, those that were there before included.
 
     Raises:
-        OSError: If a result cannot be written.
-        RuntimeError: If a run failed; the others of its round are stored.
+        OSError: If a result cannot be written; this is tried before the first run.
+        RuntimeError: If runs could not be done. All that could are stored; `sweep` tries the others again.
+        ValueError: If a file is damaged, or of another protocol.
     """
-    first = [Run(cell, rate, 0) for cell in wanted for rate in cell.rates]
+    first = {cell: [Run(cell, rate, 0) for rate in cell.rates] for cell in wanted}
     with _where(jobs, scheduler):
-        _run(first, folder, work, "first seed")
-        _run([run for cell in wanted for run in selected(cell, folder)], folder, work, "other seeds")
+        failures = _run([run for runs in first.values() for run in runs], folder, work, "first seed")
+        tried = [cell for cell in wanted if all(path_of(run, folder).exists() for run in first[cell])]
+        rest = [run for cell in tried for run in selected(cell, folder)]
+        failures += _run(rest, folder, work, "other seeds")
+    if failures:
+        raise RuntimeError(f"{len(failures)} runs failed:\n" + "\n".join(failures))
     return [path_of(run, folder) for cell in wanted for run in selected(cell, folder)]
 
 
@@ -69,26 +75,47 @@ def selected(cell: Cell, folder: Path) -> list[Run]:
 
     Raises:
         FileNotFoundError: If a rate has not been tried.
+        ValueError: If training diverged with every rate, or a file is damaged or of another protocol.
     """
-    scores = {rate: load(path_of(Run(cell, rate, 0), folder))["validation"] for rate in cell.rates}
+    tried = {rate: load(Run(cell, rate, 0), folder) for rate in cell.rates}
+    scores = {rate: result["validation"] for rate, result in tried.items() if "failure" not in result}
+    if not scores:
+        raise ValueError(f"training diverged with every rate of {cell}")
     best = max(scores, key=lambda rate: scores[rate])
     return [Run(cell, best, seed) for seed in range(cell.seeds)]
 
 
-def load(path: Path) -> dict[str, Any]:
-    """Return a stored result.
+def load(run: Run, folder: Path) -> dict[str, Any]:
+    """Return the stored result of a run.
 
     Raises:
         FileNotFoundError: If there is none.
-        ValueError: If the file is damaged: it is named, and left as it is.
+        ValueError: If the file is damaged or of another protocol: it is named, and left as it is.
     """
+    path, remedy = path_of(run, folder), "delete it, and the run is trained again"
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path} is damaged ({error}); delete it, and the run is trained again") from error
-    if not isinstance(found, dict) or "validation" not in found:
-        raise ValueError(f"{path} is damaged: it holds no result; delete it, and the run is trained again")
-    return found
+        raise ValueError(f"{path} is damaged ({error}); {remedy}") from error
+    if not _is_result(found):
+        raise ValueError(f"{path} is damaged: it holds no result; {remedy}")
+    for name in ("epochs", "batch_size"):
+        wanted = getattr(run.cell, name)
+        if found[name] != wanted:
+            raise ValueError(f"{path} is of another protocol: {name} {found[name]}, not {wanted}; {remedy}")
+    result: dict[str, Any] = found
+    return result
+
+
+def _is_result(found: Any) -> bool:
+    """Whether what a file holds is a result: finite bounds, or the word of a failure."""
+    if not isinstance(found, dict) or not {"epochs", "batch_size"} <= set(found):
+        return False
+    if isinstance(found.get("failure"), str):
+        return True
+    test = found.get("test")
+    numbers = [found.get("validation"), test.get("bound") if isinstance(test, dict) else None]
+    return all(isinstance(number, float | int) and math.isfinite(number) for number in numbers)
 
 
 def together(runs: Sequence[Run]) -> list[tuple[Run, ...]]:
@@ -100,9 +127,15 @@ def together(runs: Sequence[Run]) -> list[tuple[Run, ...]]:
     return [tuple(group) for group in groups.values()]
 
 
-def _run(runs: Sequence[Run], folder: Path, work: Work, title: str) -> None:
-    """Do what is missing, the longest first, and store each result as it comes."""
-    missing = [run for run in dict.fromkeys(runs) if not path_of(run, folder).exists()]
+def _run(runs: Sequence[Run], folder: Path, work: Work, title: str) -> list[str]:
+    """Do what is missing, the longest first, store each result as it comes, and tell what failed."""
+    missing = []
+    for run in dict.fromkeys(runs):
+        if path_of(run, folder).exists():
+            load(run, folder)  # or say that it is no use
+        else:
+            missing.append(run)
+            path_of(run, folder).parent.mkdir(parents=True, exist_ok=True)
     missing.sort(key=lambda run: -run.cell.cost)
     quiet = os.environ.get("TQDM_DISABLE") == "1"
     failures = []
@@ -112,12 +145,9 @@ def _run(runs: Sequence[Run], folder: Path, work: Work, title: str) -> None:
                 failures += [f"{run.name}: {results}" for run in group]
                 continue
             for run, result in zip(group, results, strict=True):
-                path = path_of(run, folder)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                write_whole(path, f"{json.dumps(result, indent=1)}\n".encode())
+                write_whole(path_of(run, folder), f"{json.dumps(result, indent=1)}\n".encode())
                 bar.update(round(run.cell.cost))
-    if failures:
-        raise RuntimeError(f"{len(failures)} of {len(missing)} runs failed:\n" + "\n".join(failures))
+    return failures
 
 
 def _results(
@@ -129,13 +159,19 @@ def _results(
 
 def _alone(work: Work, runs: tuple[Run, ...]) -> tuple[tuple[Run, ...], list[dict[str, Any]] | str]:
     """Do runs on one thread; what goes wrong is told in words, and does not stop the others."""
+    before = torch.get_num_threads(), dict(os.environ)
     torch.set_num_threads(1)
-    os.environ["TQDM_DISABLE"] = "1"
-    os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"
+    os.environ.update(TQDM_DISABLE="1", TORCHINDUCTOR_COMPILE_THREADS="1")
     try:
-        return runs, work(*runs)
+        found = work(*runs)
+        json.dumps(found, allow_nan=False)  # JSON has no NaN, and a table no use for one
+        return runs, found
     except Exception as error:
         return runs, f"{type(error).__name__}: {error}"
+    finally:  # with one job this is the caller's own process
+        torch.set_num_threads(before[0])
+        os.environ.clear()
+        os.environ.update(before[1])
 
 
 @contextmanager

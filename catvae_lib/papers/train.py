@@ -17,8 +17,8 @@ from catvae_lib.estimators import CATALOGUE, NVIL, Estimator, Layerwise, rebar
 from catvae_lib.latent import CategoricalLatent, Latent
 from catvae_lib.papers import author, semi_supervised
 from catvae_lib.papers.cells import Cell, Run
-from catvae_lib.papers.models import ROWS, ablated, build
-from catvae_lib.papers.scores import FULL, MORE, QUICK, Level, bounds
+from catvae_lib.papers.models import ROWS, ablated, build, device
+from catvae_lib.papers.scores import FULL, MORE, QUICK, STRUCTURED, Level, bounds
 from catvae_lib.schedules import LearningRateSchedule, TemperatureSchedule
 from catvae_lib.training import History, TrainConfig, fit, fit_many
 from catvae_lib.vae import VAE
@@ -32,10 +32,13 @@ def train(*runs: Run) -> list[dict[str, Any]]:
 
     Several runs, see `stackable`, are trained in one launch.
 
+    A run whose loss became NaN or infinite says so in "failure".
+
     Raises:
-        ValueError: If several runs are given that cannot be trained together.
-        RuntimeError: If a run's loss became NaN or infinite.
+        ValueError: If no run is given, or several that cannot be trained together.
     """
+    if not runs:
+        raise ValueError("runs must hold one at least, got none")
     before, cell = time.process_time(), runs[0].cell
     if len(runs) > 1 and (any(run.cell != cell for run in runs) or not stackable(cell)):
         raise ValueError(f"runs must be of one cell whose step is a pure function, got {runs}")
@@ -47,7 +50,7 @@ def train(*runs: Run) -> list[dict[str, Any]]:
 
 def stackable(cell: Cell) -> bool:
     """Whether runs of a cell can be trained in one launch: no running means, no estimator that learns."""
-    if cell.table in _OTHERS or len(ROWS[cell.row].layers) > 1 or cell.change == "constant learning rate":
+    if cell.table in _OTHERS or len(ROWS[cell.row].layers) > 1:
         return False
     made = estimator(cell)
     return made is None or is_pure(made)
@@ -67,7 +70,7 @@ def configuration(run: Run) -> TrainConfig:
         learning_rate=_rate(run),
         seed=run.seed,
         num_samples=_draws(cell),
-        compile=_compiled(cell) or None,
+        compile=_compiled(cell),
         track_samples=20 if cell.budget == "quick" else 100,
     )
     return replace(common, **_objective(cell, layer), temperature=_temperature(cell, layer))
@@ -79,7 +82,7 @@ def estimator(cell: Cell) -> Estimator | None:
     name = {"annealed_straight_through": "straight_through", "concrete": "gumbel_softmax"}.get(
         cell.estimator, cell.estimator
     )
-    if name == "gumbel_softmax" or (name == "straight_through_gumbel_softmax"):
+    if name in ("gumbel_softmax", "straight_through_gumbel_softmax"):
         return None  # words of TrainConfig.sample, which go through every layer by themselves
     if name == "score_function" or (name == "vimco" and cell.samples == 1):
         return _with_baselines(layers)
@@ -97,26 +100,33 @@ def _with_baselines(layers: tuple[Latent, ...]) -> Estimator:
 
 
 def _train_vaes(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    cell, device = runs[0].cell, "cuda" if torch.cuda.is_available() else "cpu"
-    digits, configs = _digits(cell).to(device), [configuration(run) for run in runs]
-    vaes = [model(cell, run.seed).to(device) for run in runs]
+    cell = runs[0].cell
+    digits, configs = _digits(cell).to(device()), [configuration(run) for run in runs]
+    vaes = [model(cell, run.seed).to(device()) for run in runs]
+    made = estimator(cell)
+    if isinstance(made, torch.nn.Module):
+        made.to(device())
     if len(runs) > 1:
-        histories = fit_many(vaes, digits, configs, estimator=estimator(cell))
+        histories = fit_many(vaes, digits, configs, estimator=made)
     else:
-        histories = [fit(vaes[0], digits, configs[0], estimator=estimator(cell))]
-    failures = [history.failure for history in histories if history.failure is not None]
-    if failures:
-        raise RuntimeError(failures[0])
+        try:
+            histories = [fit(vaes[0], digits, configs[0], estimator=made)]
+        except FloatingPointError as error:
+            histories = [History(failure=str(error))]
     return [scored(*each) for each in zip(runs, vaes, histories, strict=True)]
 
 
 def scored(run: Run, vae: VAE, history: History) -> dict[str, Any]:
     """Return what is stored of a trained model: its validation bounds by epoch and its test bounds."""
+    if history.failure is not None:
+        return {"failure": history.failure}
     cell = run.cell
     levels: tuple[Level, ...] = QUICK if cell.budget == "quick" else FULL
     if cell.table in ("maddison-1", "n-ary"):
         levels = (*levels, MORE)
-    test = _digits(replace(cell, change="none")).test.images.to(next(vae.parameters()).device)
+    if cell.table == "structured":
+        levels = STRUCTURED
+    test = _digits(replace(cell, change="none")).test.images.to(device())
     before = time.perf_counter()
     return {
         "steps": history.epochs[-1].step,
@@ -150,7 +160,8 @@ def _rate(run: Run) -> float | LearningRateSchedule:
 
 def _compiled(cell: Cell) -> bool:
     """Whether the step is compiled on a CPU too, which more than halves it and takes a C++ compiler."""
-    return stackable(cell) and any(map(shutil.which, ("c++", "g++", "clang++")))
+    compilers = ("c++", "g++", "clang++")
+    return stackable(cell) and (torch.cuda.is_available() or any(map(shutil.which, compilers)))
 
 
 def _objective(cell: Cell, layer: Latent) -> dict[str, Any]:

@@ -157,6 +157,18 @@ def test_estimators_for_one_layer_say_what_to_do_with_a_chain() -> None:
         Layerwise(score_function)(BernoulliLatent(2), LOGITS, noise[..., :2], f)
     with pytest.raises(ValueError, match="estimators must hold at least one"):
         Layerwise()
+    with pytest.raises(ValueError, match=r"estimators must have a single objective: give a Chain to .*vimco"):
+        Layerwise(vimco)
+    for wrong in ("vimco", NVIL):
+        with pytest.raises(TypeError, match="estimators must be estimators, not their classes or names"):
+            Layerwise(wrong)
+    with pytest.raises(ValueError, match=r"noise must have shape \(S, 1, 4\), got \(2, 1, 3\)"):
+        Layerwise(score_function)(latent, LOGITS, noise[..., :3], f)
+    for bad in (lambda z: 1.0, lambda z: z):
+        with pytest.raises(ValueError, match="f must return one value a code"):
+            Layerwise(score_function)(latent, LOGITS, noise, bad)
+    empty = Layerwise(score_function)(latent, LOGITS[:0], noise[:, :0], f)
+    assert empty.shape == (0,)
 
 
 def test_the_value_is_f_at_the_drawn_codes() -> None:

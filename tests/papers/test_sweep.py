@@ -8,17 +8,19 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 
 import pytest
 import sweep_work
+import torch
 from distributed import Client
 
 from catvae_lib.papers import sweep as sweeping
 from catvae_lib.papers.__main__ import main
 from catvae_lib.papers.cells import Cell, Run
-from catvae_lib.papers.sweep import load, path_of, selected, sweep, together
+from catvae_lib.papers.sweep import path_of, selected, sweep, together
 
 CELLS = [
     Cell("jang-1", "VAE (Bern.)", "gumbel_softmax", rates=(1e-3, 3e-3), seeds=3),
@@ -42,8 +44,9 @@ def stored(folder: Path) -> set[str]:
 def test_the_better_rate_is_trained_on_the_other_seeds(tmp_path: Path) -> None:
     files = sweep(CELLS, tmp_path, jobs=1, work=sweep_work.quick)
     assert stored(tmp_path) == NAMES
-    assert [load(path)["rate"] for path in files] == [3e-3] * 5
-    assert [load(path)["seed"] for path in files] == [0, 1, 2, 0, 1]
+    results = [json.loads(path.read_text()) for path in files]
+    assert [result["rate"] for result in results] == [3e-3] * 5
+    assert [result["seed"] for result in results] == [0, 1, 2, 0, 1]
 
 
 def test_what_is_there_is_not_trained_again(tmp_path: Path) -> None:
@@ -57,13 +60,68 @@ def test_what_is_there_is_not_trained_again(tmp_path: Path) -> None:
 
 
 def test_a_run_that_fails_is_told_and_the_others_are_kept(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match=r"2 of 3 runs failed") as error:
+    with pytest.raises(RuntimeError, match=r"2 runs failed") as error:
         sweep(CELLS, tmp_path, jobs=1, work=sweep_work.fails_on_the_second_seed)
     assert "seed-1: FloatingPointError: the training loss became nan at step 3" in str(error.value)
     assert stored(tmp_path) == {name for name in NAMES if not name.endswith("seed-1")}
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "{}"])
+def test_a_result_that_is_not_a_number_is_not_stored(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match=r"4 runs failed(.|\n)*ValueError: Out of range float"):
+        sweep(CELLS, tmp_path, jobs=1, work=sweep_work.is_not_a_number)
+    assert stored(tmp_path) == set()
+
+
+def test_a_cell_that_cannot_be_trained_does_not_hold_up_the_others(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match=r"1 runs failed(.|\n)*root must be the folder"):
+        sweep(CELLS, tmp_path, jobs=1, work=sweep_work.fails_for_one_cell)
+    assert stored(tmp_path) == {name for name in NAMES if name.startswith("VAE-Bern")} | {
+        "VAE-Cat._reinmax_m-1_rate-0.003_seed-0"
+    }
+
+
+def test_a_rate_that_diverges_is_stored_and_not_selected(tmp_path: Path) -> None:
+    files = sweep(CELLS, tmp_path, jobs=1, work=sweep_work.diverges_at_the_larger_rate)
+    assert [json.loads(path.read_text())["rate"] for path in files] == [1e-3] * 5
+    bad = replace(CELLS[0], rates=(3e-3,))
+    with pytest.raises(ValueError, match="training diverged with every rate"):
+        selected(bad, tmp_path)
+
+
+def test_results_of_another_protocol_are_not_taken_for_this_one(tmp_path: Path) -> None:
+    sweep(CELLS, tmp_path, jobs=1, work=sweep_work.quick)
+    for change in ({"epochs": 999}, {"batch_size": 7}):
+        other = [replace(CELLS[0], **change)]
+        with pytest.raises(ValueError, match=r"is of another protocol: \w+ \d+, not (999|7)"):
+            sweep(other, tmp_path, jobs=1, work=sweep_work.quick)
+    assert stored(tmp_path) == NAMES
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_the_first_run(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        sweep(CELLS, tmp_path / "file", jobs=1, work=sweep_work.must_not_be_called)
+
+
+def test_one_job_leaves_the_callers_settings_alone(tmp_path: Path) -> None:
+    before = torch.get_num_threads(), dict(os.environ)
+    sweep(CELLS, tmp_path, jobs=1, work=sweep_work.quick)
+    assert (torch.get_num_threads(), dict(os.environ)) == before
+
+
+DAMAGED = [
+    "",
+    "{",
+    "[]",
+    "{}",
+    '{"epochs": 20, "batch_size": 100, "validation": NaN, "test": {"bound": 1.0}}',
+    '{"epochs": 20, "batch_size": 100, "validation": null, "test": {"bound": 1.0}}',
+    '{"epochs": 20, "batch_size": 100, "validation": 1.0}',
+    '{"epochs": 20, "batch_size": 100, "validation": 1.0, "test": 7}',
+]
+
+
+@pytest.mark.parametrize("content", DAMAGED)
 def test_a_damaged_result_is_refused_and_left(tmp_path: Path, content: str) -> None:
     path = path_of(Run(CELLS[0], 1e-3, 0), tmp_path)
     path.parent.mkdir(parents=True)
@@ -78,7 +136,8 @@ def test_selection_looks_at_validation_only(tmp_path: Path) -> None:
     for rate, validation, test in ((1e-3, -100.0, -120.0), (3e-3, -101.0, -90.0)):
         path = path_of(Run(cell, rate, 0), tmp_path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"validation": validation, "test": {"bound": test}}))
+        protocol = {"epochs": cell.epochs, "batch_size": cell.batch_size}
+        path.write_text(json.dumps({"validation": validation, "test": {"bound": test}, **protocol}))
     assert {run.rate for run in selected(cell, tmp_path)} == {1e-3}
 
 
@@ -129,7 +188,7 @@ def test_a_killed_sweep_goes_on_with_what_is_missing(tmp_path: Path) -> None:
     before = stored(tmp_path)
     assert 2 <= len(before) < len(NAMES)
     for name in before:
-        load(tmp_path / "quick" / "jang-1" / f"{name}.json")
+        json.loads((tmp_path / "quick" / "jang-1" / f"{name}.json").read_text())
     sweep(CELLS, tmp_path, jobs=1, work=sweep_work.quick)
     assert stored(tmp_path) == NAMES
     assert not [path for path in tmp_path.rglob(".*") if path.is_file()]

@@ -1,6 +1,7 @@
 """The tables as data, and what each cell is told to do."""
 
 import json
+import math
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from catvae_lib import data
+from catvae_lib import data, network
+from catvae_lib._step import running_means
 from catvae_lib.chain import Chain
 from catvae_lib.estimators import CATALOGUE, NVIL, Layerwise, exact, straight_through, vimco
 from catvae_lib.latent import BernoulliLatent
@@ -18,7 +20,7 @@ from catvae_lib.papers.cells import BUDGETS, CHANGES, TABLES, Cell, Run, cells, 
 from catvae_lib.papers.models import ROWS, ablated, build
 from catvae_lib.papers.published import JANG, MADDISON, SEMI_SUPERVISED, reported
 from catvae_lib.papers.results import summary
-from catvae_lib.papers.scores import Level, bounds
+from catvae_lib.papers.scores import FULL, MORE, QUICK, STRUCTURED, Level, bounds
 from catvae_lib.papers.sweep import path_of
 from catvae_lib.papers.train import configuration, estimator, stackable
 from catvae_lib.training import TrainConfig, fit
@@ -124,6 +126,14 @@ def test_the_decoder_stands_on_the_layer_next_to_what_it_predicts(row: str) -> N
     seen = [bool(part.abs().sum() > 0) for part in vae.latent.split("z", slope)]
     last = len(seen) - 1
     assert seen == [number == (last if ROWS[row].structured else 0) for number in range(len(seen))]
+
+
+def test_only_where_codes_are_seen_is_there_a_running_mean() -> None:
+    def running(row: str, change: str = "none") -> int:
+        return len(running_means(build(ablated(ROWS[row], change), IMAGES, 0)))
+
+    assert [running(row) for row in ("200H~784V", "200H-200H-784V", "392V-240H-240H-240H-392V")] == [0, 1, 2]
+    assert running("200H-200H-784V", "inputs not centred") == 0
 
 
 def test_each_change_changes_one_thing() -> None:
@@ -261,6 +271,16 @@ def test_levels_must_rise(levels: tuple[Level, ...]) -> None:
         bounds(build(ROWS["VAE (Bern.)"], IMAGES, 0), IMAGES[:5], levels)
 
 
+@pytest.mark.parametrize("levels", [QUICK, FULL, STRUCTURED, (*QUICK, MORE), (*FULL, MORE)])
+def test_every_level_s_images_are_among_those_of_the_level_before(levels: tuple[Level, ...]) -> None:
+    vae = VAE(network.linear(4, 2), BernoulliLatent(2), network.linear(2, 4))
+    few = tuple(replace(level, samples=number + 1) for number, level in enumerate(levels))
+    found = bounds(vae, torch.ones(10_000, 4), few)
+    assert math.isfinite(found["bound"]) and math.isfinite(found["standard_error"])
+    with pytest.raises(ValueError, match=r"levels must each have a divisor .*\[10000, 300\]"):
+        bounds(vae, torch.ones(10_000, 4), (few[0], Level(2, 300)))
+
+
 # The semi-supervised model
 
 
@@ -307,7 +327,8 @@ def stored(
     path.parent.mkdir(parents=True, exist_ok=True)
     levels = [{"samples": 1, "bound": bound - 20.0}, {"samples": 1000, "bound": bound}]
     test = {"bound": bound, "standard_error": 0.25, "levels": levels}
-    path.write_text(json.dumps({"validation": validation, "test": test}))
+    protocol = {"epochs": cell.epochs, "batch_size": cell.batch_size}
+    path.write_text(json.dumps({"validation": validation, "test": test, **protocol}))
 
 
 def test_a_summary_is_the_mean_over_seeds_with_student_s_interval(tmp_path: Path) -> None:
