@@ -14,7 +14,7 @@ from catvae_lib import _precision, _validate
 from catvae_lib._config import Epoch, TrainConfig
 from catvae_lib._step import TERMS, running_means
 from catvae_lib.data import Dataset, binarize, flip_pixels
-from catvae_lib.estimators import Estimator, muprop, rebar
+from catvae_lib.estimators import Estimator
 from catvae_lib.vae import VAE
 
 
@@ -128,7 +128,7 @@ def check(vae: VAE, data: Dataset, config: TrainConfig) -> None:
 
 def is_pure(estimator: Estimator) -> bool:
     """Whether a step with it is a pure function of which `torch.func` takes the gradient."""
-    return not isinstance(estimator, nn.Module) and estimator not in (muprop, rebar)
+    return not isinstance(estimator, nn.Module)
 
 
 def named(estimator: Any) -> str:

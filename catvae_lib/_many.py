@@ -48,8 +48,7 @@ def fit_many(
         vaes: The models; their weights change in place.
         data: The dataset, on the models' device and in their precision.
         configs: One for each model; they may differ in seed, learning_rate, temperature and kl_weight.
-        estimator: One of `catvae_lib.estimators`, in place of `sample`: a function that takes no derivatives
-            itself.
+        estimator: One of `catvae_lib.estimators`, in place of `sample`: a function, not one that learns.
 
     Returns:
         A history for each model. A model whose loss becomes NaN or infinite does not stop the others: its
@@ -72,7 +71,7 @@ def fit_many(
     """
     _check_alike(vaes, configs)
     if estimator is not None and not is_pure(estimator):
-        raise ValueError(f"estimator must be a function that takes no derivatives itself, got {estimator}")
+        raise ValueError(f"estimator must be a function, not one that learns, got {estimator}")
     generator = torch.Generator(data.train.images.device).manual_seed(configs[0].seed)
     for vae, config in zip(vaes, configs, strict=True):
         check(vae, data, config)

@@ -258,9 +258,9 @@ class Corners(nn.Module):
 class Centred(nn.Module):
     r"""Features less their running mean, $m \leftarrow d\,m + (1 - d)\,\bar x$ (Mnih and Gregor 2014).
 
-    A forward pass subtracts m and, where gradients are taken, remembers the batch's mean; `move` takes it
-    into m. `fit` moves all of a model after each step: within a step, codes are drawn and scored under one
-    mean. With decay 1 the mean stays where it starts.
+    A forward pass subtracts m and, if it is the first one where gradients are taken, remembers the batch's
+    mean; `move` takes it into m. `fit` moves all of a model after each step: within a step, codes are drawn
+    and scored under one mean. With decay 1 the mean stays where it starts.
 
     Args:
         mean: Where it starts, (F,).
@@ -304,7 +304,7 @@ class Centred(nn.Module):
         """Return features (..., F) less the mean."""
         if features.ndim == 0 or features.shape[-1] != len(self.mean):
             raise ValueError(f"features must be (..., {len(self.mean)}), got {tuple(features.shape)}")
-        if self.moves and torch.is_grad_enabled() and features.numel():
+        if self.seen is None and self.moves and torch.is_grad_enabled() and features.numel():
             self.seen = features.detach().reshape(-1, len(self.mean)).mean(0)
         return features - self.mean.to(features.dtype)
 

@@ -86,8 +86,7 @@ def fit(
         resume: Go on from the file if it is there. If False, start anew; the file is replaced.
         writer: A TensorBoard writer that gets the three numbers and the two terms of the loss.
         estimator: One of `catvae_lib.estimators`, in place of `config.sample`, on the device of the model. It
-            gets `config.num_samples` noise draws an image. The step is compiled only if it is a function that
-            takes no derivatives itself.
+            gets `config.num_samples` noise draws an image. With one that learns the step is not compiled.
 
     Returns:
         The history, one entry before training and one after each epoch.

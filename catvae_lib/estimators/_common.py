@@ -100,8 +100,16 @@ def values(f: Objective, z: Tensor, latent: Latent) -> Tensor:
 
 def check_autograd(name: str) -> None:
     """Require that derivatives can be taken, which `torch.inference_mode` forbids for good."""
-    if torch.is_inference_mode_enabled():
+    if not torch.compiler.is_compiling() and torch.is_inference_mode_enabled():
         raise ValueError(f"{name} differentiates f: it cannot be used inside torch.inference_mode")
+
+
+def check_differentiable(name: str, value: Tensor) -> None:
+    """Require that a value of f, computed where derivatives are taken, has one."""
+    if not torch.compiler.is_compiling() and not value.requires_grad:
+        raise ValueError(
+            f"{name} needs an f that is differentiable in the code, got one without a derivative"
+        )
 
 
 def learned(network: nn.Module, x: Tensor) -> Tensor:

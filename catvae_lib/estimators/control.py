@@ -11,6 +11,7 @@ from catvae_lib.estimators._common import (
     attach,
     check,
     check_autograd,
+    check_differentiable,
     descend,
     learned,
     score,
@@ -183,12 +184,9 @@ class _Draw:
     def __init__(self, name: str, latent: Latent, logits: Tensor, noise: Tensor) -> None:
         check(name, latent, logits, noise, pairs=True)
         check_autograd(name)
-        first, second = noise.chunk(2)  # (S, B, *event_shape) each
-        with torch.enable_grad():
-            self.logits = logits.detach().requires_grad_()
-            free = perturbed(latent, self.logits, first)
-            self.z = harden(latent, free.detach())
-            self.both = torch.cat([free, conditional(latent, self.logits, self.z, second)])
+        self.name, self.latent, self.logits = name, latent, logits.detach()
+        self.first, self.second = noise.chunk(2)  # (S, B, *event_shape) each
+        self.z = harden(latent, perturbed(latent, self.logits, self.first))
         self.score = score(latent, self.logits, self.z)  # (S, B, num_parameters)
 
     def score_part(self, value: Tensor) -> Tensor:
@@ -197,16 +195,17 @@ class _Draw:
 
     def control_part(self, c: Control, *, create_graph: bool = False) -> Tensor:
         """Return -c given z * grad ln q(z) + grad c - grad c given z, averaged over the S codes."""
-        with torch.enable_grad():
-            both = c(self.both)
-            if not both.requires_grad:
-                raise ValueError("f must be differentiable in the code, got one without a derivative")
-            free, given = both.chunk(2)  # (S, B) each
-            (path,) = torch.autograd.grad(
-                (free - given).sum() / len(free), self.logits, retain_graph=True, create_graph=create_graph
-            )
-            given = given if create_graph else given.detach()
-            return path - (given.unsqueeze(-1) * self.score).mean(0)
+
+        def difference(logits: Tensor) -> tuple[Tensor, Tensor]:
+            free = perturbed(self.latent, logits, self.first)
+            both = c(torch.cat([free, conditional(self.latent, logits, self.z, self.second)]))  # (2 S, B)
+            check_differentiable(self.name, both)
+            return (both[: len(free)] - both[len(free) :]).sum() / len(free), both[len(free) :]
+
+        with torch.set_grad_enabled(create_graph):
+            path, given = torch.func.grad(difference, has_aux=True)(self.logits)
+            part: Tensor = path - (given.unsqueeze(-1) * self.score).mean(0)
+            return part
 
 
 def _relaxed(latent: Latent, f: Objective, temperature: float | Tensor) -> Control:

@@ -1,5 +1,7 @@
 """MuProp: a first-order Taylor expansion of f around the mean code as control variate."""
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -8,6 +10,7 @@ from catvae_lib.estimators._common import (
     attach,
     check,
     check_autograd,
+    check_differentiable,
     probabilities,
     score,
     values,
@@ -50,17 +53,17 @@ def muprop(
     check_autograd("muprop")
     z = latent.hard(logits, noise).detach()
     value = values(f, z, latent)  # (S, B)
-    with torch.enable_grad():
-        inner = logits.detach().requires_grad_()
-        mean = probabilities(latent, inner)  # (B, *event_shape)
-        at_mean = values(f, mean.unsqueeze(0), latent)[0]  # (B,)
-        if not at_mean.requires_grad:
-            raise ValueError(
-                "muprop needs an f that is differentiable in the code, got one without a derivative"
-            )
-        (slope,) = torch.autograd.grad(at_mean.sum(), mean, retain_graph=True)
-        (through_mean,) = torch.autograd.grad(mean, inner, slope)  # f'(mean) . d mean / d logits
+
+    def at(codes: Tensor) -> tuple[Tensor, Tensor]:
+        found = values(f, codes.unsqueeze(0), latent)[0]  # (B,)
+        check_differentiable("muprop", found)
+        return found.sum(), found
+
+    with torch.no_grad():
+        mean, pull, *_ = torch.func.vjp(partial(probabilities, latent), logits)  # (B, *event_shape)
+        slope, at_mean = torch.func.grad(at, has_aux=True)(mean)
+        (through_mean,) = pull(slope)  # f'(mean) . d mean / d logits
     event = tuple(range(-len(latent.event_shape), 0))
-    linear = at_mean.detach() + (slope * (z - mean.detach())).sum(event)  # (S, B)
+    linear = at_mean + (slope * (z - mean)).sum(event)  # (S, B)
     signal = (value.detach() - linear).unsqueeze(-1)
     return attach(value.mean(0), logits, (signal * score(latent, logits, z)).mean(0) + through_mean)
