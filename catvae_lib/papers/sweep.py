@@ -14,6 +14,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,8 @@ def sweep(
         ValueError: If a file is damaged, or of another protocol.
     """
     first = {cell: [Run(cell, rate, 0) for rate in cell.rates] for cell in wanted}
+    if scheduler is None:
+        work = partial(_while_owned, os.getpid(), work)
     with _where(jobs, scheduler):
         failures = _run([run for runs in first.values() for run in runs], folder, work, "first seed")
         tried = [cell for cell in wanted if all(path_of(run, folder).exists() for run in first[cell])]
@@ -155,6 +158,13 @@ def _results(
 ) -> Iterator[tuple[tuple[Run, ...], list[dict[str, Any]] | str]]:
     parallel = Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="all")
     yield from parallel(delayed(_alone)(work, group) for group in groups)
+
+
+def _while_owned(owner: int, work: Work, *runs: Run) -> list[dict[str, Any]]:
+    """Do runs, or end this process if the sweep that started it was killed: nobody waits for the runs."""
+    if owner not in (os.getpid(), os.getppid()):
+        os._exit(1)
+    return work(*runs)
 
 
 def _alone(work: Work, runs: tuple[Run, ...]) -> tuple[tuple[Run, ...], list[dict[str, Any]] | str]:

@@ -172,11 +172,12 @@ def test_the_command_line_passes_on_what_it_is_told(tmp_path: Path, monkeypatch:
 # A sweep that is killed
 
 
-def test_a_killed_sweep_goes_on_with_what_is_missing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_killed_sweep_goes_on_with_what_is_missing(tmp_path: Path, jobs: int) -> None:
     script = (
         "import sweep_work; from pathlib import Path; from test_sweep import CELLS;"
         "from catvae_lib.papers.sweep import sweep;"
-        f"sweep(CELLS, Path({str(tmp_path)!r}), jobs=1, work=sweep_work.slow_and_logged)"
+        f"sweep(CELLS, Path({str(tmp_path)!r}), jobs={jobs}, work=sweep_work.slow_and_logged)"
     )
     log = tmp_path / "log"
     log.mkdir()
@@ -185,7 +186,9 @@ def test_a_killed_sweep_goes_on_with_what_is_missing(tmp_path: Path) -> None:
     wait_for(lambda: len(stored(tmp_path)) >= 2)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    before = stored(tmp_path)
+    before, begun = stored(tmp_path), len(list(log.glob("begun_*")))
+    time.sleep(1.5)  # as long as five runs take
+    assert len(list(log.glob("begun_*"))) <= begun + jobs, "its processes went on without it"
     assert 2 <= len(before) < len(NAMES)
     for name in before:
         json.loads((tmp_path / "quick" / "jang-1" / f"{name}.json").read_text())
