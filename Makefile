@@ -44,7 +44,7 @@ bench: $(READY) ## time training, the bound and every estimator, as ratios withi
 	$(BIN)/python tests/benchmarks/speed.py
 	$(BIN)/python tests/benchmarks/estimators.py
 
-papers: $(READY) ## train what is missing of the papers' tables; stopped, it goes on where it was (an hour)
+papers: $(READY) ## train what is missing of the papers' tables; stopped, it goes on where it was (a good hour)
 	$(BIN)/python -m catvae_lib.papers $(if $(BUDGET),--budget $(BUDGET)) $(if $(TABLE),--table $(TABLE)) \
 		$(if $(JOBS),--jobs $(JOBS)) $(if $(SCHEDULER),--scheduler $(SCHEDULER))
 

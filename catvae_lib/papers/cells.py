@@ -234,7 +234,7 @@ def _author(budget: str) -> Iterator[Cell]:
 
 
 def _protocol(budget: str) -> Iterator[Cell]:
-    base = Cell("protocol", "200H~784V", "concrete", budget=budget, batch_size=64, rates=(1e-3,), seeds=2)
+    base = Cell("protocol", "200H~784V", "concrete", budget=budget, batch_size=64, rates=(1e-3,))
     for change in CHANGES:
         epochs = {"a quarter of the steps": 1, "four times the steps": 16}.get(change, 4)
         yield replace(base, change=change, epochs=epochs * (1 if budget == "quick" else 20))
