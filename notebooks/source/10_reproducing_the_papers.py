@@ -130,9 +130,10 @@ claim("10.by_hand", (by_hand - library).detach().abs().max(), 0, 1e-12, "by hand
 # `make papers` trains what is missing and stores one file a run, with versions, times and every bound.
 # Everything below reads those files.
 #
-# Our budget is `quick`: a good hour for all of it on two cores. The papers used up to ten million steps; a run of
-# ours has the number of steps that the next cell prints. So our numbers are *not* expected to reach theirs,
-# and we shall ask what the missing steps are worth. The longer budget `full` is a tenth of ten million.
+# Our budget is `quick`: a good hour for all of it on two cores. The papers used up to ten million steps; a
+# run of ours has the number of steps that the next cell prints. So our numbers are *not* expected to reach
+# theirs, and we shall ask what the missing steps are worth. The longer budget `full` is a tenth of ten
+# million.
 #
 # Every cell follows one protocol where its paper is silent: the embedded fixed binarization, Adam with half a
 # cosine, Glorot's initialization, output biases at the average digit. The learning rate is chosen on
@@ -352,8 +353,9 @@ claim("10.protocol.choices", max(moves) - min(moves), 25, 0, "the choices in the
 # Two choices fall out of the picture. With ReLU in place of tanh the model collapses: it
 # ends near the average digit. With temperature $0.1$ the gradients are too noisy for these steps.
 #
-# Some choices turn out *better* than the base: ELU, a learning rate that stays constant (as in the paper), the
-# analytic KL, an annealed temperature. That is true of so short a run; over ten million steps it need not be.
+# Some choices turn out *better* than the base: ELU, a learning rate that stays constant (as in the paper),
+# the analytic KL, an annealed temperature. That is true of so short a run; over ten million steps it need not
+# be.
 #
 # Now compare. Our ten estimators in the row VAE (Bern.), all under one protocol, lie within 10 nats of each
 # other. The choices of a protocol move one and the same estimator by more than 25. **Protocol outweighs
