@@ -4,7 +4,7 @@
 # Two papers from the same month trained the same kind of model on the same digits, and their tables differ
 # by up to twenty nats. This chapter rebuilds both tables with one library and finds out where the nats went.
 #
-# *Minutes:* about 35 to read, 30 seconds to run on a laptop (it reads stored results). *Hardware:* any
+# *Minutes:* about 35 to read, 15 seconds to run on a laptop (it reads stored results). *Hardware:* any
 # laptop. *Before this:* chapters 06 to 09.
 #
 # After this chapter you can
@@ -138,7 +138,7 @@ claim("10.by_hand", (by_hand - library).detach().abs().max(), 0, 1e-12, "by hand
 # Every cell follows one protocol where its paper is silent: the embedded fixed binarization, Adam with half a
 # cosine, Glorot's initialization, output biases at the average digit. The learning rate is chosen on
 # validation digits with the first seed. A number is the mean over seeds of minus the bound on test digits,
-# with Student's 95 % interval.
+# with Student's 95 % interval. A number without an interval comes from one seed.
 
 # %%
 folders = [parent / "figures" / "results" / "papers" for parent in (Path.cwd(), *Path.cwd().parents)]
@@ -209,9 +209,9 @@ for row in ROWS:
 # of its own. In the rows of the SBN all dots lie to the right.
 #
 # Two things stand out. Our straight-through columns end within three nats of the paper's, after ten thousand
-# steps. The Gumbel-softmax column does not: it is more than five nats behind in both rows. Too few steps
-# alone would push all columns back alike. And in each of the four rows the best of our estimators is one that
-# differentiates through the code: Gumbel-softmax, ST Gumbel-softmax or ReinMax.
+# steps. The Gumbel-softmax column does not: it is more than five nats behind in both rows. So whatever the
+# paper did otherwise is not worth the same to every estimator. And in each of the four rows the best of ours
+# is one that differentiates through the code: Gumbel-softmax, ST Gumbel-softmax or ReinMax.
 #
 # Annealing the slope of ST did not help us as it helped the paper. We anneal over the whole run, from 1 to a
 # half; how the paper did is not said for this column.
