@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from book import ROOT
 from catvae_lib import data, network
 from catvae_lib._step import running_means
 from catvae_lib.chain import Chain
@@ -350,3 +351,16 @@ def test_a_summary_is_the_mean_over_seeds_with_student_s_interval(tmp_path: Path
 def test_a_summary_of_what_was_not_trained_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="VAE-Bern"):
         summary(Cell("jang-1", "VAE (Bern.)", "gumbel_softmax"), tmp_path)
+
+
+def test_the_stored_results_are_those_of_the_cells_and_no_others() -> None:
+    folder = ROOT / "figures" / "results" / "papers"
+    held = {path.relative_to(folder).as_posix().removesuffix(".json") for path in folder.rglob("*.json")}
+    for budget in {name.split("/")[0] for name in held}:
+        wanted = {Run(cell, rate, 0).name for cell in cells(budget) for rate in cell.rates}
+        for cell in cells(budget):
+            found = summary(cell, folder)
+            assert math.isfinite(found.nll) and all(run["date"] and run["torch"] for run in found.runs)
+            assert all(run["steps"] == cell.steps for run in found.runs), cell
+            wanted |= {Run(cell, found.rate, seed).name for seed in range(cell.seeds)}
+        assert {name for name in held if name.startswith(f"{budget}/")} == wanted
