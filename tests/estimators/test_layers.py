@@ -181,3 +181,11 @@ def test_the_value_is_f_at_the_drawn_codes() -> None:
         if name != "disarm":  # its value is the mean of an antithetic pair
             torch.testing.assert_close(found, expected)
         assert found.shape == (5,)
+
+
+def test_every_code_of_the_first_layer_meets_every_draw_of_the_second() -> None:
+    latent, rows = chain(), LOGITS * torch.tensor([[1.0], [-1.0], [3.0]], dtype=torch.float64)
+    noise = latent.noise(rows, 2, generator=torch.Generator().manual_seed(3))
+    pairs = [torch.cat([noise[i, :, :2], noise[j, :, 2:]], -1) for i in range(2) for j in range(2)]
+    expected = f(latent.hard(rows, torch.stack(pairs))).mean(0)
+    torch.testing.assert_close(Layerwise(leave_one_out)(latent, rows, noise, f), expected)

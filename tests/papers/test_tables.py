@@ -364,3 +364,26 @@ def test_the_stored_results_are_those_of_the_cells_and_no_others() -> None:
             assert all(run["steps"] == cell.steps for run in found.runs), cell
             wanted |= {Run(cell, found.rate, seed).name for seed in range(cell.seeds)}
         assert {name for name in held if name.startswith(f"{budget}/")} == wanted
+
+
+def test_what_a_class_costs_is_the_elbo_by_torch_s_distributions() -> None:
+    torch.manual_seed(0)
+    model, x, y = semi_supervised.SemiSupervised(), IMAGES[:3], torch.tensor([1, 0, 7])
+    noise, known = torch.randn(3, semi_supervised.STYLE), torch.eye(10)[y]
+    mean, log_std = model.of_style(torch.cat([model.trunk(x), known], -1)).chunk(2, -1)
+    q, p = torch.distributions.Normal(mean, log_std.exp()), torch.distributions.Normal(0.0, 1.0)
+    logits = model.decoder(torch.cat([mean + log_std.exp() * noise, known], -1))
+    log_p = torch.distributions.Bernoulli(logits=logits).log_prob(x).sum(-1)
+    expected = torch.distributions.kl_divergence(q, p).sum(-1) - log_p
+    found = model.given_class(x, model.trunk(x), noise, known[None, :, None])[0]
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-3)
+
+
+def test_the_hundred_labels_are_learnt(monkeypatch: pytest.MonkeyPatch) -> None:
+    digits = data.load()
+    few = replace(digits, train=digits.train.first(1000), validation=digits.validation.first(1000))
+    monkeypatch.setattr(semi_supervised.data, "load", lambda: replace(few, test=digits.test.first(1000)))
+    monkeypatch.setattr(Cell, "steps", 40)
+    (found,) = train.train(Run(Cell("jang-2", "100 labels", "gumbel_softmax", batch_size=50), 3e-3, 0))
+    assert found["accuracy"] > 40  # per cent; 10 by chance
+    assert -400 < found["test"]["bound"] < -100
