@@ -21,11 +21,11 @@ run test: export CATVAE_PROFILE := cpu
 run test: export OMP_NUM_THREADS := 1
 run test bench: export TQDM_DISABLE := 1
 
-.PHONY: help run test bench papers lab
+.PHONY: help run test bench papers assignments grade test-hub lab
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1 \t/p' Makefile | expand -t 8
+	@sed -n 's/^\([a-z-]*\):.*## /\1 \t/p' Makefile | expand -t 16
 
 run: $(READY) ## execute the chapters that changed; store their outputs and pictures (ALL=1, ONLY=06)
 	$(BIN)/python tools/execute.py $(if $(ALL),--all) $(if $(ONLY),--only $(ONLY))
@@ -37,7 +37,8 @@ test: $(READY) ## lint, types, unit tests, every notebook's outputs compared, an
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --doctest-modules
 	rm -rf $(FRESH)
 	CATVAE_FIGURES=$(CURDIR)/$(FRESH) $(BIN)/python -m pytest -q -n 2 --dist loadscope -p no:cacheprovider \
-		--nbval --nbval-current-env --nbval-cell-timeout=300 $(wildcard notebooks/*.ipynb)
+		--nbval --nbval-current-env --nbval-cell-timeout=300 \
+		$(wildcard notebooks/*.ipynb notebooks/assignments/solutions/*.ipynb)
 	$(BIN)/python tools/check.py --fresh $(FRESH)
 
 bench: $(READY) ## time training, the bound and every estimator, as ratios within one run (15 minutes)
@@ -48,6 +49,17 @@ papers: $(READY) ## train what is missing of the papers' tables; stopped, it goe
 	$(BIN)/python -m catvae_lib.papers $(if $(BUDGET),--budget $(BUDGET)) $(if $(TABLE),--table $(TABLE)) \
 		$(if $(JOBS),--jobs $(JOBS)) $(if $(SCHEDULER),--scheduler $(SCHEDULER))
 
+assignments: $(READY) ## make the student's notebooks, the solutions and the tests from the masters
+	$(BIN)/python tools/assignments.py $(ONLY)
+
+grade: $(READY) ## grade a folder of submissions: make grade ASSIGNMENT=01_gumbel_sampling FROM=DIR TO=DIR
+	$(BIN)/python tools/grade.py $(ASSIGNMENT) '$(FROM)' '$(TO)'
+
+test-hub: $(READY) ## a class on a JupyterHub, end to end; gets the hub, and its proxy by npm, into .cache/hub
+	$(BIN)/python -m pip install --quiet --upgrade --target .cache/hub/site jupyterhub==6.1.1 --constraint constraints.txt
+	npm install --silent --no-fund --prefix .cache/hub configurable-http-proxy@5.3.0
+	$(BIN)/python tests/classroom/hub.py .cache/hub
+
 # What a reader tries out does not replace the book's figures.
 lab: export CATVAE_FIGURES := $(CURDIR)/.cache/lab-figures
 lab: $(READY) ## open JupyterLab on the notebooks
@@ -55,5 +67,5 @@ lab: $(READY) ## open JupyterLab on the notebooks
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --editable '.[book,test]' --constraint constraints.txt $(TORCH)
+	$(BIN)/python -m pip install --quiet --editable '.[book,teach,test]' --constraint constraints.txt $(TORCH)
 	touch $@

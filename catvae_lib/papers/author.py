@@ -41,10 +41,11 @@ def train(run: "Run") -> dict[str, Any]:
     history = fit(vae, squares, config)
     grey = (vae.generate(PICTURES, generator=torch.Generator().manual_seed(run.seed)) * LEVELS).round().int()
     generator = torch.Generator(device()).manual_seed(run.seed)
+    many = vae.bound(squares.test.images, SAMPLES, generator=generator, precision="auto")
     return {
         "steps": history.epochs[-1].step,
         "validation": history.epochs[-1].multi_sample,
-        "test": {"bound": vae.bound(squares.test.images, SAMPLES, generator=generator).mean().item()},
+        "test": {"bound": many.mean().item()},
         "single_sample": vae.bound(squares.test.images, 1, generator=generator).mean().item(),
         "prior_samples": ["".join(f"{level:x}" for level in row) for row in grey.tolist()],
         "seconds": round(history.seconds, 1),

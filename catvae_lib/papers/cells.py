@@ -156,8 +156,8 @@ def _jang(budget: str) -> Iterator[Cell]:
                 samples=2 if column == "vimco" else 1,
                 budget=budget,
                 epochs=epochs,
-                rates=_jang_rates(row, column) if quick else (3e-4, 1e-3, 3e-3),
-                seeds=(3 if one_layer else 1) if quick else 5,
+                rates=_jang_rates(row, column) if quick else (1e-3, 3e-3),
+                seeds=3 if one_layer or not quick else 1,
             )
 
 
@@ -186,8 +186,8 @@ def _maddison(budget: str) -> Iterator[Cell]:
                     batch_size=64,
                     rates=((1e-3, 3e-3) if row == "200H~784V" and samples < 50 else (3e-3,))
                     if quick
-                    else (3e-4, 1e-3),
-                    seeds=3 if (one_layer and samples < 50) or not quick else 1,
+                    else (1e-3,),
+                    seeds=3 if one_layer and samples < 50 and quick else 1,
                 )
 
 
@@ -206,8 +206,8 @@ def _structured(budget: str) -> Iterator[Cell]:
                     budget,
                     epochs,
                     64,
-                    (3e-3,),
-                    1 if quick else 3,
+                    (3e-3,) if quick else (1e-3,),
+                    seeds=1,
                 )
 
 
@@ -216,9 +216,8 @@ def _n_ary(budget: str) -> Iterator[Cell]:
     for row in ("240H~784V", "120 4-ary~784V", "80 8-ary~784V"):
         for samples in (1, 5, 50):
             epochs = {1: 4, 5: 2, 50: 1}[samples] if quick else 1280
-            yield Cell(
-                "n-ary", row, "concrete", samples, "none", budget, epochs, 64, (1e-3,), 1 if quick else 3
-            )
+            rates = (3e-3,) if quick else (1e-3,)
+            yield Cell("n-ary", row, "concrete", samples, "none", budget, epochs, 64, rates, seeds=1)
 
 
 def _semi_supervised(budget: str) -> Iterator[Cell]:

@@ -1,5 +1,6 @@
 """What the stored runs of a cell say: its number, in the papers' sign, and how far it can be trusted."""
 
+import contextlib
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 from scipy import stats
 
-from catvae_lib.papers.cells import Cell
+from catvae_lib.papers.cells import Cell, cells
 from catvae_lib.papers.sweep import load, selected
 
 
@@ -64,6 +65,19 @@ def summary(cell: Cell, folder: Path) -> Summary:
     mean, half = interval(values)
     errors = [run["test"].get("standard_error", 0.0) for run in runs]
     return Summary(cell, mean, half, sum(errors) / len(errors), chosen[0].rate, runs)
+
+
+def complete(budget: str, folder: Path) -> dict[Cell, Summary]:
+    """Return the cells of a budget all of whose runs are stored, and what they say.
+
+    Raises:
+        ValueError: If a file is damaged or of another protocol, or a seed diverged.
+    """
+    found = {}
+    for cell in cells(budget):
+        with contextlib.suppress(FileNotFoundError):
+            found[cell] = summary(cell, folder)
+    return found
 
 
 def interval(values: list[float]) -> tuple[float, float | None]:

@@ -88,9 +88,8 @@ def estimator(cell: Cell) -> Estimator | None:
         return _with_baselines(layers)
     if name == "vimco":
         return CATALOGUE["vimco"].make(layers[0])
-    if len(layers) == 1:
-        return CATALOGUE[name].make(layers[0])
-    return Layerwise(rebar if name == "rebar" else CATALOGUE[name].make(layers[0]))
+    made = rebar if name == "rebar" else CATALOGUE[name].make(layers[0])  # its weight 1, which compiles
+    return made if len(layers) == 1 else Layerwise(made)
 
 
 def _with_baselines(layers: tuple[Latent, ...]) -> Estimator:

@@ -11,7 +11,6 @@ import pytest
 import torch
 from scipy import stats as oracle
 from scipy.optimize import brentq
-from wrong_samplers import RIGHT, SHARED_BY, WRONG, Sampler, clamped_uniforms, shared_noise, sign_flipped
 
 from catvae_lib.classroom.stats import (
     POWER,
@@ -21,6 +20,7 @@ from catvae_lib.classroom.stats import (
     sample_size_for,
     standard_error,
 )
+from wrong_samplers import RIGHT, SHARED_BY, WRONG, Sampler, clamped_uniforms, shared_noise, sign_flipped
 
 Floats = npt.NDArray[np.float64]
 

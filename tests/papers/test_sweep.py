@@ -147,7 +147,7 @@ def test_on_a_gpu_the_runs_of_a_cell_are_one_launch(monkeypatch: pytest.MonkeyPa
     assert together(runs) == [(run,) for run in runs]
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     assert together(runs) == [tuple(runs[:2]), tuple(runs[2:])]
-    alone = [Run(Cell("jang-1", "VAE (Bern.)", "rebar"), rate, 0) for rate in (1e-3, 3e-3)]
+    alone = [Run(Cell("jang-1", "VAE (Bern.)", "score_function"), rate, 0) for rate in (1e-3, 3e-3)]
     assert together(alone) == [(run,) for run in alone]
 
 

@@ -20,7 +20,7 @@ from catvae_lib.papers import author, semi_supervised, train
 from catvae_lib.papers.cells import BUDGETS, CHANGES, TABLES, Cell, Run, cells, find
 from catvae_lib.papers.models import ROWS, ablated, build
 from catvae_lib.papers.published import JANG, MADDISON, SEMI_SUPERVISED, reported
-from catvae_lib.papers.results import summary
+from catvae_lib.papers.results import complete, summary
 from catvae_lib.papers.scores import FULL, MORE, QUICK, STRUCTURED, Level, bounds
 from catvae_lib.papers.sweep import path_of
 from catvae_lib.papers.train import configuration, estimator, stackable
@@ -227,7 +227,7 @@ def test_runs_of_a_cell_in_one_launch_are_those_alone(monkeypatch: pytest.Monkey
     # The noise differs (one generator for all), the order of the images does not: after 25 steps two such
     # runs agree within a nat, two with other learning rates do not.
     cell = Cell("jang-1", "VAE (Bern.)", "reinmax", epochs=1, batch_size=2000, rates=(1e-3, 1e-2))
-    assert stackable(cell) and not stackable(replace(cell, estimator="rebar"))
+    assert stackable(cell) and not stackable(replace(cell, estimator="score_function"))
     monkeypatch.setattr(train.shutil, "which", lambda name: None)  # no compiler
     monkeypatch.setattr(train, "QUICK", (Level(1, 100), Level(10, 20)))
     stacked = train.train(Run(cell, 1e-3, 0), Run(cell, 1e-2, 0))
@@ -356,14 +356,15 @@ def test_a_summary_of_what_was_not_trained_is_refused(tmp_path: Path) -> None:
 def test_the_stored_results_are_those_of_the_cells_and_no_others() -> None:
     folder = ROOT / "figures" / "results" / "papers"
     held = {path.relative_to(folder).as_posix().removesuffix(".json") for path in folder.rglob("*.json")}
-    for budget in {name.split("/")[0] for name in held}:
-        wanted = {Run(cell, rate, 0).name for cell in cells(budget) for rate in cell.rates}
-        for cell in cells(budget):
-            found = summary(cell, folder)
-            assert math.isfinite(found.nll) and all(run["date"] and run["torch"] for run in found.runs)
-            assert all(run["steps"] == cell.steps for run in found.runs), cell
-            wanted |= {Run(cell, found.rate, seed).name for seed in range(cell.seeds)}
+    for budget in BUDGETS:
+        found = complete(budget, folder)
+        wanted = {Run(cell, rate, 0).name for cell in found for rate in cell.rates}
+        for cell, one in found.items():
+            assert math.isfinite(one.nll) and all(run["date"] and run["torch"] for run in one.runs)
+            assert all(run["steps"] == cell.steps for run in one.runs), cell
+            wanted |= {Run(cell, one.rate, seed).name for seed in range(cell.seeds)}
         assert {name for name in held if name.startswith(f"{budget}/")} == wanted
+        assert budget != "quick" or list(found) == cells("quick")
 
 
 def test_what_a_class_costs_is_the_elbo_by_torch_s_distributions() -> None:
