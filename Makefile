@@ -21,11 +21,14 @@ run test: export CATVAE_PROFILE := cpu
 run test: export OMP_NUM_THREADS := 1
 run test bench: export TQDM_DISABLE := 1
 
-.PHONY: help run test bench papers assignments grade test-hub lab
+.PHONY: help doctor run test site bench papers assignments grade test-hub test-browser lab
 .DEFAULT_GOAL := help
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1 \t/p' Makefile | expand -t 16
+
+doctor: ## check this machine, before or after the installation, and say what to do
+	$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) tools/doctor.py
 
 run: $(READY) ## execute the chapters that changed; store their outputs and pictures (ALL=1, ONLY=06)
 	$(BIN)/python tools/execute.py $(if $(ALL),--all) $(if $(ONLY),--only $(ONLY))
@@ -41,9 +44,13 @@ test: $(READY) ## lint, types, unit tests, every notebook's outputs compared, an
 		$(wildcard notebooks/*.ipynb notebooks/assignments/solutions/*.ipynb)
 	$(BIN)/python tools/check.py --fresh $(FRESH)
 
-bench: $(READY) ## time training, the bound and every estimator, as ratios within one run (15 minutes)
+site: $(READY) ## build the web book into .cache/site; the first time npm brings one file, MathJax
+	$(BIN)/python tools/web.py
+
+bench: $(READY) ## time training, the bound, every estimator and the sliders, as ratios within one run (15 minutes)
 	$(BIN)/python tests/benchmarks/speed.py
 	$(BIN)/python tests/benchmarks/estimators.py
+	$(BIN)/python tests/benchmarks/interactive.py
 
 papers: $(READY) ## train what is missing of the papers' tables; stopped, it goes on where it was (a good hour)
 	$(BIN)/python -m catvae_lib.papers $(if $(BUDGET),--budget $(BUDGET)) $(if $(TABLE),--table $(TABLE)) \
@@ -60,6 +67,13 @@ test-hub: $(READY) ## a class on a JupyterHub, end to end; gets the hub, and its
 	npm install --silent --no-fund --prefix .cache/hub configurable-http-proxy@5.3.0
 	$(BIN)/python tests/classroom/hub.py .cache/hub
 
+test-browser: $(READY) ## the web book and JupyterLab in Chromium; npm brings playwright-core and axe-core into .cache/browser
+	npm install --silent --no-fund --prefix .cache/browser playwright-core@1.65.1 axe-core@4.14.1
+	$(BIN)/python tools/web.py
+	BROWSER_TOOLS=.cache/browser node tests/browser/site.mjs .cache/site .cache/browser/node_modules/axe-core/axe.min.js
+	BROWSER_TOOLS=.cache/browser OMP_NUM_THREADS=1 node tests/browser/lab.mjs . $(BIN)/jupyter \
+		notebooks/01_gumbel_sampling.ipynb notebooks/04_softmax_relaxation.ipynb notebooks/06_training_a_bernoulli_vae.ipynb
+
 # What a reader tries out does not replace the book's figures.
 lab: export CATVAE_FIGURES := $(CURDIR)/.cache/lab-figures
 lab: $(READY) ## open JupyterLab on the notebooks
@@ -67,5 +81,5 @@ lab: $(READY) ## open JupyterLab on the notebooks
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --editable '.[book,teach,test]' --constraint constraints.txt $(TORCH)
+	$(BIN)/python -m pip install --quiet --editable '.[book,site,teach,test]' --constraint constraints.txt $(TORCH)
 	touch $@

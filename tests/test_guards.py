@@ -16,7 +16,7 @@ from nbformat.v4 import new_markdown_cell, new_notebook, new_output
 import check
 import execute
 from book import ROOT, Chapter, chapters, dump, from_source
-from guards import unclaimed_decimal
+from guards import WIDGET, unclaimed_decimal
 
 pytestmark = pytest.mark.xdist_group("notebooks")  # one worker: the good book is executed once
 MEAN, PICTURE, SOLUTION, IGNORED, LAST = 2, 3, 5, 8, 11  # cells of the good notebook
@@ -195,6 +195,7 @@ BROKEN: dict[str, tuple[Callable[[NotebookNode], None], str]] = {
     "compares nothing, all ignored": (ignore_everything, "no cell has an output that nbval compares"),
     "compares nothing, picture only": (picture_only, "no cell has an output that nbval compares"),
     "no alt text": (without_alt, "cell 4 shows a picture without alt text"),
+    "widget": (add_output(LAST, "display_data", data={WIDGET: {}}), "cell 12 stores a widget"),
     "picture not from show": (shown_without_show, "cell 4 shows a picture without alt text"),
     "svg": (drawn_as_svg, "cell 4 shows a picture without alt text"),
     "another picture": (another_picture, "figures/01_good: the notebook shows another picture"),

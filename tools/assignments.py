@@ -15,11 +15,13 @@ and `docs/assignments.md`, the list of all tasks.
 """
 
 import hashlib
+import logging
 import os
 import re
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import jupytext
 import nbformat
@@ -120,6 +122,30 @@ def built(master: Path) -> dict[Path, NotebookNode]:
         Path("release", name, f"{name}.ipynb"): student_of(source),
         Path("solutions", f"{name}.ipynb"): solution_of(source),
     }
+
+
+def nbgrader(course: Path) -> Any:
+    """nbgrader's programs on a course folder."""
+    from nbgrader.apps import NbGraderAPI
+    from traitlets.config import PyFileConfigLoader
+
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # alembic
+    config = PyFileConfigLoader("nbgrader_config.py", str(course)).load_config()
+    config.CourseDirectory.root = str(course)
+    config.NbGrader.logfile = ""
+    logging.getLogger("traitlets").setLevel(logging.CRITICAL)
+    return NbGraderAPI(config=config)
+
+
+def demand(result: dict) -> None:
+    """Raise what a program of nbgrader's says if it did not succeed."""
+    if not result["success"]:
+        said = f"{result.get('log') or ''}\n{result.get('error') or ''}".strip() or "nbgrader gave no reason"
+        if "DeadKernelError" in said:
+            said = "its kernel died"
+        elif "Timeout waiting for" in said or "CellTimeoutError" in said:
+            said = "its kernel did not answer any more"
+        raise RuntimeError(said)
 
 
 def listing() -> str:

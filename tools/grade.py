@@ -3,44 +3,42 @@
     python tools/grade.py 01_gumbel_sampling SUBMISSIONS GRADED
 
 SUBMISSIONS holds one file or folder a student, named after the student, as learning platforms hand them out.
-Each submission is graded by nbgrader in a course folder and a kernel of its own, with limits on time, memory
-and output; what goes wrong with one is a line in marks.csv and stops no other. The checking cells are the
-master's, whatever the student made of them, and they ask other questions than the student's did.
+Each submission is graded by nbgrader in a process, a home folder and a kernel of its own, with limits on
+time, memory and output; what goes wrong with one is a line in marks.csv and stops no other. The checking
+cells and all metadata are the master's, whatever the student made of them; the checks ask other questions
+than the student's did, and a task has its points only where a check said [ok].
 """
 
 import argparse
 import csv
 import io
 import json
-import logging
-import multiprocessing
 import os
+import re
 import shutil
-import sys
 import tempfile
 import time
-import warnings
-from concurrent.futures import ProcessPoolExecutor
+import unicodedata
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
 from tqdm.auto import tqdm
 
-from assignments import COURSE
+from apart import apart
+from assignments import COURSE, demand, nbgrader
 from book import dump, write
 
-try:
-    import resource
-except ImportError:  # Windows
-    resource = None
-
-MEMORY = 4 << 30  # bytes of data that a submission's kernel may hold; torch itself takes one or two
-FILE = 100 << 20  # bytes of one file that it may write
 SHOWN = 5000  # characters of one output that the feedback shows
 LARGEST = 20 << 20  # bytes of a submission that is looked at
+# Words of a student's lines that a task does not need and that can fool a check: a person looks at them.
+ODD = re.compile(
+    r"get_ipython|sys\.modules|meta_path|builtins|importlib|ctypes|settrace|subprocess|\bgc\b|\bIn\["
+    r"|catvae_lib\.classroom|torch\.(?:allclose|equal|isclose) *="
+)
 
 
 @dataclass
@@ -58,21 +56,23 @@ class Unreadable(Exception):
 
 
 def submissions(folder: Path) -> dict[str, list[Path]]:
-    """Every student's files: those of a folder of that name, or one file of that name."""
-    found = {}
+    """Every student's files: those of a folder or with a name before the dot. Links are no files."""
+    found: dict[str, list[Path]] = {}
     for entry in sorted(folder.iterdir()):
-        if not entry.name.startswith("."):
-            files = sorted(path for path in entry.rglob("*") if path.is_file()) if entry.is_dir() else [entry]
-            found[entry.name if entry.is_dir() else entry.stem] = [
-                path for path in files if ".ipynb_checkpoints" not in path.parts
-            ]
+        if entry.name.startswith((".", "__MACOSX")):
+            continue
+        whole = entry.is_dir() and not entry.is_symlink()
+        files = found.setdefault(entry.name if whole else entry.stem, [])
+        for path in sorted(entry.rglob("*")) if whole else [entry]:
+            if path.is_file() and not path.is_symlink() and ".ipynb_checkpoints" not in path.parts:
+                files.append(path)
     return found
 
 
-def notebook_of(files: list[Path], source: NotebookNode) -> NotebookNode:
-    """The submitted notebook of an assignment, whatever its file is called: it is known by its cells."""
-    wanted, reasons = set(marks_of(source)), []
-    for path in files:
+def notebook_of(files: list[Path], release: NotebookNode, name: str) -> tuple[NotebookNode, str]:
+    """The submitted notebook of an assignment, known by its cells, and a note where there are several."""
+    found, reasons = [], []
+    for path in sorted(files, key=lambda path: path.stem != name):
         if path.stat().st_size > LARGEST:
             reasons.append(f"{path.name} is larger than {LARGEST >> 20} MB")
             continue
@@ -82,10 +82,29 @@ def notebook_of(files: list[Path], source: NotebookNode) -> NotebookNode:
         except Exception as error:
             reasons.append(f"{path.name} is not a notebook ({type(error).__name__})")
             continue
-        if wanted & set(marks_of(notebook)):
-            return notebook
-        reasons.append(f"{path.name} is not this assignment")
-    raise Unreadable("; ".join(reasons) or "nothing was handed in")
+        if marks_of(restored(notebook, release)):
+            found.append((path.name, notebook))
+        else:
+            reasons.append(f"{path.name} is not this assignment")
+    if not found:
+        raise Unreadable("; ".join(reasons) or "nothing was handed in")
+    several = f"{len(found)} notebooks, {found[0][0]} was graded" if len(found) > 1 else ""
+    return found[0][1], several
+
+
+def restored(notebook: NotebookNode, release: NotebookNode) -> NotebookNode:
+    """Give back to a submission the metadata that was handed out; of a cell's copies the last one counts."""
+    marks = {_id(cell): cell.metadata for cell in release.cells if _id(cell)}
+    for cell in reversed(notebook.cells):
+        cell.metadata = nbformat.from_dict(marks.pop(_id(cell), {}))
+    notebook.metadata = nbformat.from_dict(release.metadata)
+    return notebook
+
+
+def _id(cell: NotebookNode) -> str:
+    marks = cell.metadata.get("nbgrader")
+    name = marks.get("grade_id") if isinstance(marks, dict) else None
+    return name if isinstance(name, str) else ""
 
 
 def marks_of(notebook: NotebookNode) -> dict[str, float]:
@@ -94,48 +113,89 @@ def marks_of(notebook: NotebookNode) -> dict[str, float]:
     return {mark["grade_id"].removeprefix("check_"): mark["points"] for mark in marks if mark.get("grade")}
 
 
-def grade(name: str, student: str, files: list[Path], template: Path, out: Path) -> Mark:
-    """Grade one student's submission; whatever is wrong with it ends in the note."""
+def odd_of(notebook: NotebookNode, release: NotebookNode) -> list[str]:
+    """The words of a student's own lines that a person should look at."""
+    given = {line for cell in release.cells for line in cell.source.splitlines()}
+    code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    return sorted(
+        {
+            word
+            for text in code
+            for line in text.splitlines()
+            if line not in given
+            for word in ODD.findall(line)
+        }
+    )
+
+
+def grade(name: str, student: str, notebook: NotebookNode, template: Path, out: Path) -> Mark:
+    """Grade one student's notebook; whatever is wrong with it ends in the note."""
     since, mark = time.perf_counter(), Mark(student)
-    source = nbformat.read(template / "source" / name / f"{name}.ipynb", as_version=4)
+    release = nbformat.read(template / "release" / name / f"{name}.ipynb", as_version=4)
+    lacking = sorted(set(marks_of(release)) - set(marks_of(notebook)))
+    odd = odd_of(notebook, release)
+    notes = [f"without the checking cells of {', '.join(lacking)}"] if lacking else []
+    notes += [f"look at: {', '.join(odd)}"] if odd else []
     try:
-        notebook = notebook_of(files, source)
-        lacking = sorted(set(marks_of(source)) - set(marks_of(notebook)))
-        mark.note = f"without the checking cells of {', '.join(lacking)}" if lacking else ""
-        with tempfile.TemporaryDirectory() as folder:
-            course = Path(shutil.copytree(template, Path(folder) / "course"))
-            write(course / "submitted" / student / name / f"{name}.ipynb", dump(notebook))
-            mark.points = _autograded(course, name, student)
-            for kind in ("autograded", "feedback"):
-                shutil.copytree(course / kind / student / name, out / kind / student, dirs_exist_ok=True)
-    except Unreadable as error:
-        mark.note = str(error)
+        course = Path(shutil.copytree(template, Path(os.environ["HOME"]) / "course"))
+        write(course / "submitted" / "student" / name / f"{name}.ipynb", dump(notebook))
+        mark.points, silent = _autograded(course, name)
+        notes += [f"no [ok] and no error at {', '.join(silent)}: look at the notebook"] if silent else []
+        for kind, end in (("autograded", "ipynb"), ("feedback", "html")):
+            page = (course / kind / "student" / name / f"{name}.{end}").read_bytes()
+            write(out / kind / student / f"{name}.{end}", page)
     except Exception as error:
-        mark.note = f"could not be graded: {str(error).strip().splitlines()[-1][:200]}"
-    mark.seconds = round(time.perf_counter() - since, 1)
+        notes.append(f"could not be graded: {(str(error).strip() or repr(error)).splitlines()[-1][:200]}")
+    mark.note, mark.seconds = "; ".join(notes), round(time.perf_counter() - since, 1)
     return mark
 
 
-def _autograded(course: Path, name: str, student: str) -> dict[str, float]:
-    """Let nbgrader run the notebook and write the feedback; return the points by task."""
-    api = _nbgrader(course)
-    _demand(api.autograde(name, student))
-    path = course / "autograded" / student / name / f"{name}.ipynb"
+def _autograded(course: Path, name: str) -> tuple[dict[str, float], list[str]]:
+    """Let nbgrader run the notebook and write the feedback; return the points, and tasks that were silent."""
+    api = nbgrader(course)
+    demand(api.autograde(name, "student"))
+    path = course / "autograded" / "student" / name / f"{name}.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    verdicts = {
+        _id(cell).removeprefix("check_"): verdict_of(cell) for cell in notebook.cells if _checks(cell)
+    }
+    full = points_of(name)
+    points = {task: full[task] * (said is True) for task, said in verdicts.items()}
     path.chmod(0o644)
-    path.write_bytes(dump(_shown(nbformat.read(path, as_version=4))))
-    _demand(api.generate_feedback(name, student))
+    path.write_bytes(dump(_shown(notebook)))
     with api.gradebook as gradebook:
-        grades = gradebook.find_submission_notebook(name, name, student).grades
-        return {grade.name.removeprefix("check_"): float(grade.auto_score or 0) for grade in grades}
+        for one in gradebook.find_submission_notebook(name, name, "student").grades:
+            one.auto_score, one.manual_score = points.get(one.name.removeprefix("check_"), 0), None
+        gradebook.db.commit()
+    demand(api.generate_feedback(name, "student"))
+    return points, [task for task, said in verdicts.items() if said is None]
+
+
+def _checks(cell: NotebookNode) -> bool:
+    return bool(cell.metadata.get("nbgrader", {}).get("grade"))
+
+
+def verdict_of(cell: NotebookNode) -> bool | None:
+    """Whether a checking cell found the answer right; None where it says neither: it was tampered with."""
+    kinds = {output.output_type for output in cell.outputs}
+    said = "".join(output.text for output in cell.outputs if output.get("name") == "stdout")
+    if "error" in kinds:
+        return False
+    right = f"[ok] {_id(cell).removeprefix('check_')}: " in said
+    return True if right and "execute_result" not in kinds else None
 
 
 def _shown(notebook: NotebookNode) -> NotebookNode:
     """What a student sees of the graded notebook: no hidden test, and not a megabyte of output."""
     for cell in notebook.cells:
-        cell.source = cell.source.split("\n### BEGIN HIDDEN TESTS")[0]
+        if _checks(cell):
+            cell.source = cell.source.split("\n### BEGIN HIDDEN TESTS")[0]
         for output in cell.get("outputs", []):
             if "HIDDEN TESTS" in "".join(output.get("traceback", [])):  # it quotes the cell
                 output.traceback = [f"{output.ename}: {output.evalue}"]
+            if "HIDDEN TESTS" in json.dumps(output):  # a student printed it
+                output.clear()
+                output.update(output_type="stream", name="stdout", text="(left out)")
             for part in ("text", "evalue"):
                 if len(output.get(part, "")) > SHOWN:
                     output[part] = (
@@ -151,36 +211,8 @@ def course_of(name: str, folder: Path) -> Path:
     """Make nbgrader's course folder of one assignment, which every submission gets a copy of."""
     shutil.copytree(COURSE / "source" / name, folder / "source" / name)
     shutil.copy(COURSE / "nbgrader_config.py", folder)
-    _demand(_nbgrader(folder).generate_assignment(name))
+    demand(nbgrader(folder).generate_assignment(name))
     return folder
-
-
-def _nbgrader(course: Path) -> Any:
-    from nbgrader.apps import NbGraderAPI
-    from traitlets.config import PyFileConfigLoader
-
-    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # alembic
-    config = PyFileConfigLoader("nbgrader_config.py", str(course)).load_config()
-    config.CourseDirectory.root = str(course)
-    config.NbGrader.logfile = ""
-    logging.getLogger("traitlets").setLevel(logging.CRITICAL)
-    return NbGraderAPI(config=config)
-
-
-def _demand(result: dict) -> None:
-    if not result["success"]:
-        lines = (result.get("error") or result.get("log") or "nbgrader gave no reason").strip()
-        raise RuntimeError(lines)
-
-
-def _limit(home: str) -> None:
-    """Limit what this process and its kernels may take; what they say beside the notebook is dropped."""
-    os.environ.update(OMP_NUM_THREADS="1", TQDM_DISABLE="1", HOME=home, PYTHONWARNINGS="ignore")
-    warnings.simplefilter("ignore")
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    if resource is not None:
-        for kind, most in ((resource.RLIMIT_DATA, MEMORY), (resource.RLIMIT_FSIZE, FILE)):
-            resource.setrlimit(kind, (most, most))
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -195,10 +227,18 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error(f"there is no assignment {told.assignment!r}; there are {known}")
     if not told.submissions.is_dir():
         parser.error(f"there is no folder {told.submissions}")
+    if told.graded.resolve().is_relative_to(told.submissions.resolve()):
+        parser.error(f"{told.graded} lies in the folder of submissions, where it would be one of them")
+    try:
+        told.graded.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=told.graded).close()
+    except OSError as error:
+        parser.error(f"nothing can be written into {told.graded}: {error.strerror}")
     marks = graded(told.assignment, told.submissions, told.graded, told.jobs)
     full = sum(points_of(told.assignment).values())
     for mark in marks:
-        print(f"{mark.student:24} {sum(mark.points.values()):5g} of {full:g}  {mark.note}")
+        line = f"{mark.student:24} {sum(mark.points.values()):5g} of {full:g}  {mark.note}"
+        print("".join(letter if letter.isprintable() else "?" for letter in line))
     print(f"{len(marks)} submissions in {told.graded / 'marks.csv'}")
 
 
@@ -209,18 +249,50 @@ def points_of(name: str) -> dict[str, float]:
 
 def graded(name: str, folder: Path, out: Path, jobs: int) -> list[Mark]:
     """Grade every submission of a folder, several at once, and write the marks."""
-    handed_in = submissions(folder)
-    spawn, quiet = multiprocessing.get_context("spawn"), os.environ.get("TQDM_DISABLE") == "1"
-    with (
-        tempfile.TemporaryDirectory() as made,
-        tempfile.TemporaryDirectory() as home,
-        ProcessPoolExecutor(jobs, spawn, initializer=_limit, initargs=(home,)) as pool,
-    ):
-        template = pool.submit(course_of, name, Path(made)).result()
-        work = [pool.submit(grade, name, who, files, template, out) for who, files in handed_in.items()]
-        marks = [job.result() for job in tqdm(work, unit="submission", disable=quiet)]
+    quiet = os.environ.get("TQDM_DISABLE") == "1"
+    with tempfile.TemporaryDirectory() as made, ThreadPoolExecutor(jobs) as pool:
+        template = apart(course_of, name, Path(made))
+        release = nbformat.read(template / "release" / name / f"{name}.ipynb", as_version=4)
+        work = []  # everything is read before anything runs
+        for student, files in submissions(folder).items():
+            for kind, end in (("autograded", "ipynb"), ("feedback", "html")):  # of an earlier run
+                (out / kind / student / f"{name}.{end}").unlink(missing_ok=True)
+            try:
+                notebook, note = notebook_of(files, release, name)
+            except Unreadable as error:
+                notebook, note = None, str(error)
+            work.append((student, notebook, note))
+        jobs_done = pool.map(lambda one: _mark(name, *one, template, out), work)
+        marks = list(tqdm(jobs_done, total=len(work), unit="submission", disable=quiet))
+    _note_alike(marks)
     _write_marks(name, marks, out)
     return marks
+
+
+def _mark(
+    name: str, student: str, notebook: NotebookNode | None, note: str, template: Path, out: Path
+) -> Mark:
+    if notebook is None:
+        return Mark(student, note=note)
+    try:
+        mark = apart(grade, name, student, notebook, template, out)
+    except Exception as error:
+        mark = Mark(student, note=str(error) or repr(error))
+    mark.note = "; ".join(filter(None, (note, mark.note)))
+    return mark
+
+
+def _note_alike(marks: list[Mark]) -> None:
+    """Say where two students' names differ only in case or in how an accent is stored."""
+    names = [unicodedata.normalize("NFC", mark.student).casefold() for mark in marks]
+    for mark, name in zip(marks, names, strict=True):
+        if Counter(names)[name] > 1:
+            mark.note = "; ".join(filter(None, ("another name looks the same", mark.note)))
+
+
+def _plain(text: str) -> str:
+    """A text that a spreadsheet does not take for a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def _write_marks(name: str, marks: list[Mark], out: Path) -> None:
@@ -231,7 +303,13 @@ def _write_marks(name: str, marks: list[Mark], out: Path) -> None:
     for mark in marks:
         each = [f"{mark.points.get(task, 0):g}" for task in full]
         table.writerow(
-            [mark.student, f"{sum(mark.points.values()):g}", f"{sum(full.values()):g}", *each, mark.note]
+            [
+                _plain(mark.student),
+                f"{sum(mark.points.values()):g}",
+                f"{sum(full.values()):g}",
+                *each,
+                _plain(mark.note),
+            ]
         )
     write(out / "marks.csv", text.getvalue().encode())
 

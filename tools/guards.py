@@ -21,7 +21,8 @@ PHRASES = (
 )
 PRINTS = re.compile(r"^(?:print|claim|claims\.claim|show|plot\.show)\(", re.MULTILINE)
 MACHINE = re.compile(r"/(?:home|Users|root|tmp)/|ipykernel_\d+")
-NOT_COMPARED = {"image/png", "image/jpeg", "application/vnd.jupyter.widget-view+json"}
+WIDGET = "application/vnd.jupyter.widget-view+json"
+NOT_COMPARED = {"image/png", "image/jpeg", WIDGET}
 
 # What may hold a decimal number that no cell computed; the order matters.
 TYPESET = [
@@ -150,6 +151,15 @@ def unstable_text(notebook: NotebookNode) -> list[str]:
     return findings
 
 
+def stored_widget(notebook: NotebookNode) -> list[str]:
+    """A widget without its kernel is dead, and a web page would fetch scripts for it from elsewhere."""
+    return [
+        f"cell {number} stores a widget: run `make run`, which offers none"
+        for number, cell in code_cells(notebook)
+        if any(WIDGET in output.get("data", {}) for output in cell.outputs)
+    ]
+
+
 def claim_lines(notebook: NotebookNode) -> list[re.Match[str]]:
     """The lines that `claim` printed."""
     streams = (output for _, cell in code_cells(notebook) for output in cell.outputs)
@@ -220,6 +230,6 @@ def missing_part(notebook: NotebookNode) -> list[str]:
 
 GUARDS = [
     never_executed, out_of_order, cleared_output, stored_error, forbidden_marker, ignored_without_reason,
-    too_much_ignored, compares_nothing, picture_without_alt, unstable_text, repeated_claim, unclaimed_decimal,
-    too_many_cells, too_long_cell, missing_part,
+    too_much_ignored, compares_nothing, picture_without_alt, unstable_text, stored_widget, repeated_claim,
+    unclaimed_decimal, too_many_cells, too_long_cell, missing_part,
 ]  # fmt: skip

@@ -10,6 +10,7 @@ from torch import Tensor
 from catvae_lib.classroom._learner import Mistake, kind
 
 SHOWN = 6  # entries of a tensor that are shown
+STAY = "Stay in torch from beginning to end: `.item()`, `.tolist()`, `.numpy()` and `math` leave it."
 SAME = 1e-6  # tolerance of a symptom
 
 
@@ -58,11 +59,9 @@ def check_form(got: Any, expected: Tensor) -> Tensor:
     if isinstance(got, bool | int | float) and expected.ndim == 0:
         got = torch.tensor(got, dtype=expected.dtype)
     if not isinstance(got, Tensor):
-        raise Mistake(
-            f"{show(got)}, {kind(got)}",
-            f"a tensor of shape {tuple(expected.shape)}",
-            "Stay in torch from beginning to end: `.item()`, `.tolist()`, `.numpy()` and `math` leave it.",
-        )
+        inside = isinstance(got, tuple | list) and any(isinstance(part, Tensor) for part in got)
+        hint = "Return the tensor itself: [0] takes it out." if inside else STAY
+        raise Mistake(f"{show(got)}, {kind(got)}", f"a tensor of shape {tuple(expected.shape)}", hint)
     if got.shape != expected.shape:
         raise Mistake(
             f"shape {tuple(got.shape)}", f"shape {tuple(expected.shape)}", _about_shape(got, expected)
@@ -107,11 +106,20 @@ def symptom(got: Sequence[Tensor], expected: Sequence[Tensor], sizes: set[int]) 
             return f"It is {size} times the right result: a sum over {size} entries where a mean belongs."
     factors, offsets = one / two, one - two
     if bool(torch.isfinite(factors).all()) and close(factors, factors[0].expand_as(factors), SAME):
-        if factors[0].item() != 0:
-            return f"It is {show(factors[0])} times the right result everywhere: which factor is that?"
-    elif close(offsets, offsets[0].expand_as(offsets), SAME):
+        return _factor(factors[0].item())
+    if close(offsets, offsets[0].expand_as(offsets), SAME):
         return f"It is off by {show(offsets[0])} everywhere: {_constant(abs(offsets[0].item()))}."
     return ""
+
+
+def _factor(value: float) -> str:
+    if value == 0:
+        return ""
+    if abs(value - 1) < 1e-2:
+        return "It is right to a hundredth: is a constant rounded?"
+    if math.isclose(value, 1 / math.log(2), rel_tol=1e-4):
+        return "It is 1/ln 2 times the right result: it is in bits, not in nats."
+    return f"It is {value:.4g} times the right result everywhere: which factor is that?"
 
 
 _RELATIONS: tuple[tuple[str, Callable[[Tensor], Tensor]], ...] = (
@@ -144,10 +152,12 @@ def _about_shape(got: Tensor, expected: Tensor) -> str:
         return "One axis is lost: `dim=-1` is the last one, and a sum keeps it with `keepdim=True`."
     if sorted(got.shape) == sorted(expected.shape):
         return "The axes are in another order."
-    return "Write the shapes beside your lines: which axis is the category, which the batch?"
+    return "Write the shapes beside your lines: which axis is which?"
 
 
 def _constant(value: float) -> str:
+    if value < 1e-3:
+        return "is a small number added inside a logarithm"
     for number, name in (
         (math.log(2), "ln 2"),
         (1.0, "1"),

@@ -189,9 +189,15 @@ def _advice(error: Exception) -> str:
     if isinstance(error, RuntimeError | ValueError) and (
         "size" in words or "shape" in words or "dimension" in words
     ):
-        return "Two shapes do not fit. Write the shapes beside your lines: which axis is the category?"
+        return "Two shapes do not fit. Write the shapes beside your lines: which axis is which?"
     if "Class values must be smaller" in words:
-        return "An index is too large for one_hot: was it taken of the flattened tensor, without `dim`?"
+        return "An index is too large for one_hot: was `dim` forgotten, or another axis taken?"
+    if "only one element tensors" in words:
+        return "`math` takes numbers: torch's own functions take tensors."
+    if "Boolean value of Tensor" in words:
+        return "An `if` takes one truth value: `torch.where` chooses entry by entry."
+    if "out of bounds" in words:
+        return "An index is too large: is it that of a flattened tensor, or of another axis?"
     if isinstance(error, IndexError):
         return "Is an axis or an index counted from 1 instead of 0?"
     return "Call your function by hand on a small input, and look at the line above."

@@ -62,7 +62,7 @@ class Checks:
     Example:
         >>> import torch
         >>> check.gumbel_from_uniform(lambda u, loc, scale: loc - scale * torch.log(-torch.log(u)))
-        [ok] gumbel_from_uniform: right in 13 cases
+        [ok] gumbel_from_uniform: right in 14 cases
     """
 
     def __getattr__(self, name: str) -> Verdict:

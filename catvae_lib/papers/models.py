@@ -59,6 +59,8 @@ def _categories(variables: int, categories: int, layers: int = 1) -> tuple[Laten
 ROWS = {
     "VAE (Bern.)": Architecture(_bits(200)),
     "VAE (Cat.)": Architecture(_categories(20, 10), states="one-hot"),
+    "VAE~ (Bern.)": Architecture(_bits(200), (200, 200)),
+    "VAE~ (Cat.)": Architecture(_categories(20, 10), (200, 200), states="one-hot"),
     "SBN (Bern.)": Architecture(_bits(200, 2), structured=True),
     "SBN (Cat.)": Architecture(_categories(20, 10, 2), structured=True, states="one-hot"),
     "200H-784V": Architecture(_bits(200)),

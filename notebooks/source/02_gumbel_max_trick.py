@@ -37,7 +37,7 @@ import torch
 from scipy import stats
 
 from catvae_lib import density, noise, sampling
-from catvae_lib.classroom import plot
+from catvae_lib.classroom import interactive, plot
 from catvae_lib.classroom.claims import claim
 from catvae_lib.classroom.stats import categorical_fit, continuous_fit, pair_counts, sample_size_for
 
@@ -107,10 +107,14 @@ ax.set(xlabel="draw", ylabel=r"$\ln\pi_k + \epsilon_k$ (nats)")
 alt = "Thirty columns of three dots, one a category. The highest dot of each column is ringed. "
 alt += "Category 3 is ringed most often."
 plot.show(fig, "02_thirty_draws", alt, {"perturbed": perturbed, "winner": winner})
+interactive.offer(interactive.gumbel_race)  # in JupyterLab: sliders
 
 # %% [markdown]
 # The ring marks the winner of each column. A category with a small probability starts low, and wins when
 # its noise is large. That the three win 6, 9 and 15 times, exactly as expected, is luck.
+#
+# In JupyterLab a second picture has a slider for each logit. The noise stays: a moved logit moves all dots of
+# its colour by the same amount, and only the draws in which it overtakes change their winner.
 #
 # ## Why it works
 #

@@ -35,7 +35,7 @@ import torch
 from torch import Tensor
 
 from catvae_lib import density, noise, sampling
-from catvae_lib.classroom import plot, stats
+from catvae_lib.classroom import interactive, plot, stats
 from catvae_lib.classroom.claims import claim
 
 torch.set_printoptions(precision=4, sci_mode=False)
@@ -222,10 +222,12 @@ ax.set(xlabel="soft bit z", ylabel="density", xlim=(0, 1), ylim=(0, 3))
 ax.legend(loc="upper center", ncols=2)
 alt = "Density of an undecided soft bit: flat at temperature 1, a hump at 2, U-shaped at 0.5, more so at 0.2."
 plot.show(fig, "03_soft_bit", alt, {"z": grid, "temperatures": temperatures, "density": curves})
+interactive.offer(interactive.sigmoid_of_logistic)  # in JupyterLab: sliders
 
 # %% [markdown]
 # At temperature 1 the density of the undecided soft bit is flat. Above it the mass gathers in the middle,
-# below it at the two corners. Chapter 04 treats the temperature for $K$ categories.
+# below it at the two corners. Chapter 04 treats the temperature for $K$ categories. In JupyterLab a second
+# picture has sliders for temperature and logit, and shows how the sigmoid bends the noise into this density.
 #
 # The article neglects the temperature "for simplicity" and says that it "can be useful". It is needed.
 # Without a temperature an undecided bit is a uniform number, and the decoder is trained on grey values that

@@ -40,7 +40,7 @@ from torch.distributions.relaxed_bernoulli import LogitRelaxedBernoulli
 from torch.nn.functional import gumbel_softmax as torch_gumbel_softmax
 
 from catvae_lib import density, noise, sampling
-from catvae_lib.classroom import plot, stats
+from catvae_lib.classroom import interactive, plot, stats
 from catvae_lib.classroom.claims import claim
 
 torch.set_printoptions(precision=4, sci_mode=False)
@@ -116,11 +116,12 @@ for ax, t, xy in zip(axes.flat, temperatures, points, strict=True):
     ax.set_axis_off()
 alt = "400 samples in a triangle: a clump in the middle at temperature 5, at 0.1 nearly all in the corners."
 plot.show(fig, "04_simplex", alt, {"temperatures": temperatures, "points": points})
+interactive.offer(interactive.temperature_on_the_simplex)  # in JupyterLab: sliders
 
 # %% [markdown]
 # The four triangles show the same 400 noise vectors, coloured by the hard sample. As $\lambda$ falls, each
 # point moves from the middle towards its own corner. It never leaves the third of the triangle where its
-# colour is the nearest corner.
+# colour is the nearest corner. In JupyterLab a fifth triangle has sliders for the temperature and the logits.
 #
 # ## The mean and the argmax
 #
@@ -427,6 +428,7 @@ alt = (
 )
 series = {"temperature": temperatures, "squared_bias": bias, "variance": variance, "measured": dots}
 plot.show(fig, "04_bias_variance", alt, series, rtol=1e-4)
+interactive.offer(interactive.bias_and_variance)  # in JupyterLab: sliders
 
 # %% [markdown]
 # Lines are quadrature, dots are variances of 400,000 autograd gradients. The exact gradient is 0.0126. At
@@ -435,7 +437,8 @@ plot.show(fig, "04_bias_variance", alt, series, rtol=1e-4)
 #
 # A lower temperature buys a smaller bias and pays with variance, which grows like $1/\lambda$. For
 # straight-through it buys nothing here: the bias rises to the error of the trapezoid rule, and the variance
-# grows as well.
+# grows as well. In JupyterLab the sliders move the relaxed gradient, and the number of draws in an average:
+# more draws lower the variance and not the bias, so the best temperature falls (exercise 2).
 #
 # ## What could go wrong
 #

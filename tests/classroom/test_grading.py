@@ -63,6 +63,21 @@ def passing(cell: NotebookNode) -> None:
     cell.source = "print('all right')"
 
 
+def skipped(cell: NotebookNode) -> None:
+    cell.metadata["tags"] = ["skip-execution", "raises-exception"]
+
+
+def unmarked(cell: NotebookNode) -> None:
+    cell.metadata["nbgrader"] = {"grade": False, "points": "many", "grade_id": cell.id, "solution": True}
+
+
+def copied(made: NotebookNode, name: str) -> NotebookNode:
+    """As Jupyter's copy and paste leave it: a cell twice, with the same marks."""
+    place = next(place for place, cell in enumerate(made.cells) if cell.id == name)
+    made.cells.insert(place, nbformat.from_dict({**made.cells[place], "id": "copy", "source": "1 / 0"}))
+    return made
+
+
 RIGHT = "return loc - scale * torch.log(-torch.log(u))"
 UNIFORM, DENSITY, FIT = "gumbel_from_uniform", "gumbel_log_density", "fit_gumbel"
 SIGN = function(UNIFORM, "u, loc, scale", "return loc + scale * torch.log(-torch.log(u))")
@@ -85,6 +100,17 @@ from catvae_lib.classroom import exercise, trial
 trial.Trial.agree = lambda *arguments, **words: None
 exercise.Verdict.__call__ = lambda *arguments, **words: None
 """
+
+SILENT = """
+silent = lambda lines: ["pass\\n"] if any("fresh" in line for line in lines) else lines
+get_ipython().input_transformers_cleanup.append(silent)
+"""
+STARTUP = """
+import pathlib
+folder = pathlib.Path.home() / ".ipython/profile_default/startup"
+(folder / "late.py").write_text("import os; os._exit(1)")
+"""
+KILLER = "import os, time\nos.kill(os.getppid(), 9)\ntime.sleep(5)"
 
 
 def lost(*names: str) -> float:
@@ -122,7 +148,17 @@ def the_class() -> dict[str, tuple[NotebookNode | str, float, str]]:
         "loops-for-ever": (solved(**LOOP), lost(DENSITY), ""),
         "loops-in-a-cell": (top, FULL, ""),
         "edits-the-tests": (checks(solved(**SIGN), passing), lost(UNIFORM, "gumbel_sampler"), ""),
-        "patches-the-checks": (with_cell(solved(**SIGN), PATCHED), lost(UNIFORM, "gumbel_sampler"), ""),
+        "patches-the-checks": (
+            with_cell(solved(**SIGN), PATCHED),
+            lost(UNIFORM, "gumbel_sampler"),
+            "look at: catvae_lib.classroom",
+        ),
+        "skips-the-tests": (checks(solved(**SIGN), skipped), lost(UNIFORM, "gumbel_sampler"), ""),
+        "edits-the-marks": (checks(solved(**SIGN), unmarked), lost(UNIFORM, "gumbel_sampler"), ""),
+        "silences-the-tests": (with_cell(solved(), SILENT), 0, "no [ok] and no error at gumbel_from_uniform"),
+        "copies-a-cell": (copied(solved(), UNIFORM), FULL, ""),
+        "changes-the-home": (with_cell(solved(), STARTUP), FULL, ""),
+        "ends-the-grader": (with_cell(solved(), KILLER), 0, "could not be graded"),
         "deletes-a-test": (
             without_checks(solved(), FIT),
             lost(FIT),
@@ -180,7 +216,8 @@ def test_every_mark_of_a_class_is_the_expected_one(tmp_path: Path) -> None:
     }
     assert [who for who, (_, _, note) in students.items() if note not in found[who]["note"]] == []
     assert [who for who, (_, _, note) in students.items() if not note and found[who]["note"]] == []
-    graded = {who for who, row in found.items() if "not" not in row["note"]}
+    failed = ("could not", "is not", "nothing was")
+    graded = {who for who, row in found.items() if not any(words in row["note"] for words in failed)}
     feedback = {path.parent.name: path for path in out.glob("feedback/*/*.html")}
     assert set(feedback) == graded
     for who, path in feedback.items():
@@ -190,6 +227,41 @@ def test_every_mark_of_a_class_is_the_expected_one(tmp_path: Path) -> None:
     some = {who: students[who] for who in ("wrong-sign", "two-wrong", "perfect")}
     grade.graded(NAME, hand_in(tmp_path / "again", some), tmp_path / "second", jobs=2)
     assert marks(tmp_path / "second" / "marks.csv") == {who: found[who] for who in sorted(some)}
+
+
+def test_files_of_one_student_come_together_and_links_are_left_out(tmp_path: Path) -> None:
+    hand_in(tmp_path, {"ann": (solved(), FULL, ""), "in-a-folder": (solved(), FULL, "")})
+    (tmp_path / "ann.txt").write_text("see the notebook")
+    (tmp_path / "thief.ipynb").symlink_to(tmp_path / "ann.ipynb")
+    (tmp_path / "in-a-folder" / "more.ipynb").write_text(nbformat.writes(notebook("release")))
+    found = grade.submissions(tmp_path)
+    assert {who: len(files) for who, files in found.items()} == {"ann": 2, "in-a-folder": 2, "thief": 0}
+    assert grade.notebook_of(found["ann"], notebook("release"), NAME)[1] == ""
+    said = grade.notebook_of(found["in-a-folder"], notebook("release"), NAME)[1]
+    assert said == f"2 notebooks, {NAME}.ipynb was graded"
+
+
+def test_names_are_no_formulas_and_those_that_look_alike_are_told(tmp_path: Path) -> None:
+    marks_ = [grade.Mark(who) for who in ("=1+1", "Zo\u00eb", "zoe\u0308", 'a,"b')]
+    grade._note_alike(marks_)
+    grade._write_marks(NAME, marks_, tmp_path)
+    found = marks(tmp_path / "marks.csv")
+    assert list(found) == ["'=1+1", "Zo\u00eb", "zoe\u0308", 'a,"b']
+    assert [bool(row["note"]) for row in found.values()] == [False, True, True, False]
+
+
+def test_marks_do_not_go_where_they_cannot_or_should_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    for out, said in (
+        (tmp_path / "marked", "would be one of them"),
+        (tmp_path / "file" / "x", "nothing can"),
+    ):
+        folder = tmp_path if "marked" in out.name else hand_in(tmp_path / "in", {"ann": ("", 0, "")})
+        with pytest.raises(SystemExit):
+            grade.main([NAME, str(folder), str(out)])
+        assert said in capsys.readouterr().err
 
 
 def test_an_unknown_assignment_and_a_missing_folder_are_told(

@@ -48,7 +48,8 @@ def test_every_cell_has_a_model_and_a_file_of_its_own(budget: str) -> None:
     assert len(set(runs)) == len(runs)
     assert all(re.fullmatch(rf"{budget}/[\w-]+/[\w.~-]+", name) for name in runs)
     assert {cell.table for cell in every} == set(TABLES)
-    assert {cell.row for cell in every if cell.table not in ("jang-2", "author")} == set(ROWS)
+    added = {"VAE~ (Bern.)", "VAE~ (Cat.)"} if budget == "quick" else set()  # only in the long budget
+    assert {cell.row for cell in every if cell.table not in ("jang-2", "author")} == set(ROWS) - added
     assert {cell.change for cell in every} == set(CHANGES)
 
 

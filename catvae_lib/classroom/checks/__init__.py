@@ -2,6 +2,7 @@
 
 from catvae_lib.classroom.checks import (
     ch00_why_discrete_latents,
+    ch00_why_enumeration,
     ch01_gumbel_sampling,
     ch02_gumbel_max_trick,
     ch03_logistic_difference,
@@ -9,17 +10,23 @@ from catvae_lib.classroom.checks import (
     ch04_softmax_relaxation,
     ch04_softmax_variables,
     ch05_bernoulli_kl,
+    ch05_from_logits,
     ch06_training_a_bernoulli_vae,
     ch06_training_loop,
     ch07_categorical_vae,
+    ch07_prior_codes,
     ch08_gradient_estimators,
+    ch08_surrogate,
     ch09_bounds_and_evaluation,
+    ch09_hard_codes,
     ch11_discrete_choice,
+    ch11_newcomer_and_slope,
     ch11_simulated_choice,
 )
 
 __all__ = [
     "ch00_why_discrete_latents",
+    "ch00_why_enumeration",
     "ch01_gumbel_sampling",
     "ch02_gumbel_max_trick",
     "ch03_logistic_difference",
@@ -27,11 +34,16 @@ __all__ = [
     "ch04_softmax_relaxation",
     "ch04_softmax_variables",
     "ch05_bernoulli_kl",
+    "ch05_from_logits",
     "ch06_training_a_bernoulli_vae",
     "ch06_training_loop",
     "ch07_categorical_vae",
+    "ch07_prior_codes",
     "ch08_gradient_estimators",
+    "ch08_surrogate",
     "ch09_bounds_and_evaluation",
+    "ch09_hard_codes",
     "ch11_discrete_choice",
+    "ch11_newcomer_and_slope",
     "ch11_simulated_choice",
 ]

@@ -53,6 +53,9 @@ def gumbel_from_uniform(trial: Trial) -> None:
         known=_GUMBEL_FROM_UNIFORM_KNOWN,
         hint="Set u = exp(-exp(-(x - loc)/scale)) and solve for x, one function at a time.",
     )
+    tails = torch.tensor([1e-8, 1e-6, 0.5, 1 - 1e-6, 1 - 1e-8], dtype=torch.float64)
+    hint = "The middle is right, the tails are not: is u clamped, rounded to float32, or moved by a constant?"
+    trial.agree(noise.gumbel_from_uniform, [(tails, 0.0, trial.number(0.3, 3))], hint=hint)
 
 
 _GUMBEL_LOG_DENSITY_KNOWN: Known = [
@@ -64,6 +67,18 @@ _GUMBEL_LOG_DENSITY_KNOWN: Known = [
     (
         lambda x, loc, scale: density.gumbel_log_density(x, loc, scale) + math.log(scale),
         "The density of a stretched variable is lower: the term -ln(scale) is missing.",
+    ),
+    (
+        lambda x, loc, scale: density.gumbel_log_density(x, loc, scale) + 2 * math.log(scale),
+        "The sign of ln(scale) is wrong: the density of a stretched variable is lower.",
+    ),
+    (
+        lambda x, loc, scale: density.gumbel_log_density(x, loc, scale) + math.log(scale) - scale,
+        "The scale itself is subtracted: in a logarithm, a factor 1/scale becomes a term with ln(scale).",
+    ),
+    (
+        lambda x, loc, scale: density.gumbel_log_density((x - loc) / scale, 0.0, 1.0) / scale,
+        "The logarithm is divided by the scale: a factor of a density is a term of its logarithm.",
     ),
     (
         lambda x, loc, scale: density.gumbel_log_density(x, loc, scale).exp(),
@@ -79,14 +94,17 @@ _GUMBEL_LOG_DENSITY_KNOWN: Known = [
 @task
 def gumbel_log_density(trial: Trial) -> None:
     """Return the log-density of a Gumbel variable."""
-    cases = [(trial.normal(4, scale=3), trial.number(-2, 2), trial.number(0.3, 3)) for _ in range(12)]
+    cases = []
+    for _ in range(12):
+        loc, scale = trial.number(-2, 2), trial.number(0.3, 3)
+        cases.append((loc + scale * trial.uniform(4, low=-3, high=5), loc, scale))  # no density underflows
     trial.agree(
         density.gumbel_log_density,
         cases,
         known=_GUMBEL_LOG_DENSITY_KNOWN,
         hint="Differentiate the CDF exp(-exp(-z)), with z = (x - loc)/scale, then take the logarithm.",
     )
-    far = torch.tensor([-4.0, 900.0], dtype=torch.float64)
+    far = torch.tensor([-8.0, 900.0], dtype=torch.float64)
     trial.agree(
         density.gumbel_log_density,
         [(far, 0.0, 1.0)],
@@ -107,11 +125,28 @@ def gumbel_sampler(trial: Trial) -> None:
     trial.that(torch.equal(one, again), came, "the same sample twice", hint, tried=tried)
     came, hint = "the same sample from two different seeds", "Set no seed inside: the generator has one."
     trial.that(not torch.equal(one, other), came, "different samples", hint, tried=tried)
-    draws, tried = _drawn(trial, (SAMPLES,), seed + 2), f"{trial.name}(({SAMPLES},), generator)"
+    generator = torch.Generator().manual_seed(seed)
+    moved = not torch.equal(trial.call((2, 3), generator), trial.call((2, 3), generator))
+    hint = "The generator must move on: draw from it, not from a copy of its seed."
+    trial.that(moved, "the same sample in a second call", "different samples", hint, tried=tried)
+    _draws_of_noise(trial, seed + 2)
+
+
+def _draws_of_noise(trial: Trial, seed: int) -> None:
+    shape = (SAMPLES // 200, 200)
+    draws, tried = _drawn(trial, shape, seed).flatten(), f"{trial.name}({shape}, generator)"
     finite, hint = bool(torch.isfinite(draws).all()), "torch.rand can return 0 exactly."
     trial.that(finite, "infinite or NaN noise", "finite noise", hint, tried=tried)
+    values, hint = len(draws.unique()), "Entries share their noise: each needs a uniform number of its own."
+    came, expected = f"{values} different values in {SAMPLES} entries", "a value of its own in each entry"
+    trial.that(values > 0.9 * SAMPLES, came, expected, hint, tried=tried)
     expected = f"the Gumbel's mean {EULER:.3f}, standard deviation 1.28 and CDF exp(-exp(-x))"
     trial.distribution(draws, density.gumbel_cdf, tried=tried, expected=expected, hint=_about_noise(draws))
+    low, high = ((draws < -math.log(-math.log(0.001))).sum(), (draws > -math.log(-math.log(0.999))).sum())
+    counts, p = torch.stack([low, SAMPLES - low - high, high]), torch.tensor([0.001, 0.998, 0.001])
+    hint = "The outermost thousandths are missing: is u clamped too far from 0 or from 1, or squeezed?"
+    came = " in the left tail, the middle and the right tail"
+    trial.frequencies(counts, p.double(), tried=tried, hint=hint, came=came)
     hint = "Neighbouring values are not independent: each needs a uniform number of its own."
     trial.mean((draws[::2] > draws[1::2]).double(), 0.5, (0, 1), tried=tried, hint=hint)
 
@@ -156,7 +191,7 @@ def safe_gumbel(trial: Trial) -> None:
         return -torch.log(-torch.log(u.double())).float()
 
     inner = trial.uniform(1000, low=1e-6, high=1 - 1e-6).float()
-    ends = torch.tensor([2.0**-24, 2.0**-23, 1e-5, 0.5, 1 - 1e-5, 1 - 2.0**-24])
+    ends = torch.tensor([1e-30, 2.0**-24, 2.0**-23, 1e-5, 0.5, 1 - 1e-5, 1 - 2.0**-24])
     hint = "For u inside (0, 1) nothing should change: is it still -log(-log(u)), in float32?"
     trial.agree(right, [(inner,)], hint=hint, tolerance=2e-3)
     hint = "A constant added to u, or to a logarithm, changes the tails. Change u only where it is 0 or 1."
@@ -164,10 +199,11 @@ def safe_gumbel(trial: Trial) -> None:
     for end in (0.0, 1.0):
         u = torch.tensor([end, 0.5])
         noise_there = trial.call(u)[0].item()
-        far = math.isfinite(noise_there) and (noise_there < -3 if end == 0 else noise_there > 13)
+        far = -1000 < noise_there < -3 if end == 0 else 13 < noise_there < 1000
         hint = "Which is the smallest float32 above 0, and which the largest below 1?"
         tried = f"{trial.name}([{end:g}, 0.5]) in float32"
-        trial.that(far, f"{noise_there:.4g}", "a finite value in the tail", hint, tried=tried)
+        expected = "a tail value, -1000 to -3" if end == 0 else "a tail value, 13 to 1000"
+        trial.that(far, f"{noise_there:.4g}", expected, hint, tried=tried)
 
 
 def _moments(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,30 +7,11 @@ import torch
 from torch import Tensor
 
 from catvae_lib import noise, sampling
+from catvae_lib.classroom.checks._one_hot import demand_one_hot
 from catvae_lib.classroom.trial import Known, Trial, task
 
 SAMPLES = 20_000
 SEEDS = 60  # by which a sampler that always returns the mode is told from one that repeats a draw
-
-
-def _demand_one_hot(trial: Trial, result: object, shape: tuple[int, ...], tried: str) -> Tensor:
-    """Return a result's numbers, or say why it is not one-hot in the last dimension."""
-    got = tuple(result.shape) if isinstance(result, Tensor) else None
-    came = f"{type(result).__name__}{'' if got is None else f' of shape {got}'}"
-    hint = "Write the shapes beside your lines. However many axes there are, the categories are in the last."
-    if got == shape[:-1]:
-        hint = "These are the numbers of the categories. Mark each by a 1 in a row of zeros: one-hot."
-    trial.that(got == shape, came, f"a tensor of shape {shape}", hint, tried=tried)
-    assert isinstance(result, Tensor)
-    numbers = result.detach().double()
-    off = torch.minimum(numbers.abs(), (numbers - 1).abs())
-    hard, hint = bool((off < 1e-6).all()), "A softmax shares the 1 out. Who has won?"
-    trial.that(hard, "numbers other than 0 and 1", "only zeros and ones", hint, tried=tried)
-    numbers = numbers.round()
-    ones, hint = numbers.sum(-1), "Along which axis is the largest searched, and along which is it marked?"
-    came = f"rows with {int(ones.min())} to {int(ones.max())} ones"
-    trial.that(bool((ones == 1).all()), came, "exactly one 1 along the last axis", hint, tried=tried)
-    return numbers
 
 
 _GUMBEL_MAX_KNOWN: Known = [
@@ -74,20 +55,33 @@ def gumbel_max(trial: Trial) -> None:
         return trial.normal(*shape, scale=1.5), noise.gumbel_from_uniform(u, 0.0, 1.0)
 
     cases = [case(40, categories) for categories in (3, 4, 5, 6)]
-    _demand_one_hot(trial, trial.call(*cases[0]), (40, 3), f"{trial.name}(logits, gumbel_noise) of (40, 3)")
+    demand_one_hot(trial, trial.call(*cases[0]), (40, 3), f"{trial.name}(logits, gumbel_noise) of (40, 3)")
     same = torch.equal(trial.call(*cases[1]), trial.call(*cases[1]))
     came, hint = "two different results for the same arguments", "The noise is given: draw none inside."
     trial.that(same, came, "the same result twice", hint, tried=f"{trial.name}, called twice")
     hint = "Add the noise to the logits; the largest sum in each row wins."
     trial.agree(sampling.gumbel_max, cases, known=_GUMBEL_MAX_KNOWN, hint=hint)
     many = case(2, 3, 4)
-    _demand_one_hot(trial, trial.call(*many), (2, 3, 4), f"{trial.name}(logits, gumbel_noise) of (2, 3, 4)")
+    demand_one_hot(trial, trial.call(*many), (2, 3, 4), f"{trial.name}(logits, gumbel_noise) of (2, 3, 4)")
     hint = "Rows may lie in further dimensions, or in none: the last axis is `dim=-1`."
-    trial.agree(sampling.gumbel_max, [many, case(5)], hint=hint)
+    single = tuple(part.float() for part in case(4, 3))
+    trial.agree(sampling.gumbel_max, [many, case(5), single], hint=hint)
+    _demand_one_winner(trial)
+
+
+def _demand_one_winner(trial: Trial) -> None:
+    """Demand a single 1 where categories tie."""
     level = trial.number(-2, 2)
     tied = torch.tensor([[0.0, level, level], [level, level, level]], dtype=torch.float64) + 3
-    ones = trial.call(tied, torch.zeros_like(tied)).sum(-1)
+    marked = trial.call(tied, torch.zeros_like(tied))
+    ones, soft = (marked == 1).sum(-1), bool(((marked > 0) & (marked < 1)).any())
     came, hint = f"{int(ones.max())} ones in a row", "`== max` marks all who share the largest sum."
+    if not bool((ones > 1).any()):
+        hint = (
+            "No category gets the 1. A softmax, however steep, and rounding share it out; argmax picks one."
+        )
+    if soft:
+        came = "numbers between 0 and 1"
     tried = f"{trial.name} on rows where categories tie"
     trial.that(bool((ones == 1).all()), came, "exactly one 1 in each row, whoever gets it", hint, tried=tried)
 
@@ -125,8 +119,8 @@ def _about_frequencies(winners: Tensor, logits: Tensor, modes: Callable[[], list
         found = modes()
         if sum(found) > 0.95 * len(found):
             return (
-                "It is (nearly) always the most probable category. Noise that all categories share, or that "
-                "is too small, decides nothing."
+                "It is (nearly) always the most probable category. Noise that all categories share, that is "
+                "the same in each call, or that is too small, decides nothing."
             )
         return "All rows of one call agree, and the next call has another winner: the rows share their noise."
     if float((shares - logits.softmax(-1)).abs().max()) < 0.01:
@@ -146,7 +140,7 @@ def _demand_seeded(trial: Trial, logits: Tensor, *more: int) -> None:
     """Demand one-hot samples that depend on the generator and on nothing else."""
     seed, shape = trial.integer(0, 10**6), (*(more or logits.shape[:-1]), logits.shape[-1])
     one, again, *others = (
-        _demand_one_hot(trial, _drawn(trial, number, logits, *more), shape, _tried(trial, logits, *more))
+        demand_one_hot(trial, _drawn(trial, number, logits, *more), shape, _tried(trial, logits, *more))
         for number in (seed, seed, *range(seed + 1, seed + 5))
     )
     tried, came = _tried(trial, logits, *more), "two different samples from two generators of the same seed"
@@ -189,7 +183,7 @@ def categorical_sampler(trial: Trial) -> None:
     for probabilities in ([0.1, 0.2, 0.7], [0.08, 0.12, 0.2, 0.6]):
         logits = _question(trial, probabilities)
         p, seed, tried = logits.softmax(-1), trial.integer(0, 10**6), _tried(trial, logits, SAMPLES)
-        draws = _demand_one_hot(trial, _drawn(trial, seed, logits, SAMPLES), (SAMPLES, len(p)), tried)
+        draws = demand_one_hot(trial, _drawn(trial, seed, logits, SAMPLES), (SAMPLES, len(p)), tried)
         winners = draws.argmax(-1)
 
         def modes(logits: Tensor = logits) -> list[bool]:
@@ -286,7 +280,10 @@ def mended_batch_sampler(trial: Trial) -> None:
     _demand_seeded(trial, logits[0].repeat(50, 1))
     batch, seed = torch.stack(logits).repeat(SAMPLES // 2, 1), trial.integer(0, 10**6)
     tried = _tried(trial, batch)
-    draws = _demand_one_hot(trial, _drawn(trial, seed, batch), (SAMPLES, 3), tried)
+    drawn = _drawn(trial, seed, batch[:4].float())
+    came, hint = str(getattr(drawn, "dtype", "no dtype")), "The sample has the dtype of the logits."
+    trial.that(came == "torch.float32", came, "torch.float32", hint, tried=f"{trial.name}, logits in float32")
+    draws = demand_one_hot(trial, _drawn(trial, seed, batch), (SAMPLES, 3), tried)
     winners, halves = draws.argmax(-1), SAMPLES // 2
     for first, own in enumerate(logits):
 
@@ -295,6 +292,8 @@ def mended_batch_sampler(trial: Trial) -> None:
             return [bool(one[0, own.argmax()] == 1) for one in made if isinstance(one, Tensor)]
 
         hint = _about_frequencies(winners[first::2], own, modes)
+        if float((_frequencies(winners[first::2], 3) - (q, p)[first]).abs().max()) < 0.02:
+            hint = "They fit the logits of another row: each row has its own."
         said = f"{tried}: rows {first}, {first + 2}, {first + 4}, ..., whose logits are equal"
         trial.frequencies(draws[first::2].sum(0), own.softmax(-1), tried=said, hint=hint)
     _demand_independent(trial, winners[::2], winners[1::2], p, q, "pairs of neighbouring rows")

@@ -109,6 +109,10 @@ def hard_bit(trial: Trial) -> None:
         shape = (trial.integer(2, 4), trial.integer(5, 8))
         cases.append((trial.normal(*shape, scale=1.5), torch.logit(trial.uniform(*shape))))
     cases.append((cases[0][0].float(), cases[0][1].float()))
+    many = trial.normal(20, 20), torch.logit(trial.uniform(20, 20))  # so many that two draws differ
+    one, two = (torch.as_tensor(trial.call(*many)) for _ in range(2))
+    came, hint = "two different results for the same arguments", "The noise is an argument: draw none inside."
+    trial.that(torch.equal(one, two), came, "the same twice", hint, tried=f"{trial.name}, called twice")
     hint = "Which sum of the two arguments decides, and which number is it compared with?"
     trial.agree(sampling.bernoulli_threshold, cases, known=_HARD_BIT_KNOWN, hint=hint)
     far = torch.tensor([800.0, -800.0, 50.0, -50.0], dtype=torch.float64)
@@ -180,8 +184,9 @@ def difference_cdf(trial: Trial) -> None:
     cases = []
     for _ in range(12):
         scale = trial.number(0.3, 0.8) if trial.integer(0, 1) else trial.number(1.6, 3)
-        first, gap = trial.number(0.5, 3), trial.number(0.5, 2)
+        first, gap = trial.number(0.5, 3), trial.number(0.5, 2) * (1 if trial.integer(0, 1) else -1)
         cases.append((trial.normal(4, scale=3), first, round(first - gap, 2), scale))
+    cases += [(trial.normal(4), 0.5, 1.7, 2.0), (trial.normal(4), 1.7, 0.5, 2.0)]  # both signs, at each seed
     trial.agree(
         _difference_cdf,
         cases,

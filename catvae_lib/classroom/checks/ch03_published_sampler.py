@@ -42,6 +42,10 @@ _AUTHOR_PROBABILITY_KNOWN: Known = [
         "It rises with the cut: the logit of c has the wrong sign.",
     ),
     (
+        lambda p, cut, t: 1 - density.gumbel_cdf(t * _logit(cut) + torch.log(p)),
+        "It falls as p rises: the sign of ln p is wrong. Which side of the inequality is it on?",
+    ),
+    (
         lambda p, cut, t: 1 - density.gumbel_cdf(t * cut - torch.log(p)),
         "The sigmoid is not undone: z > c compares a sigmoid with c.",
     ),
@@ -81,23 +85,29 @@ def author_probability(trial: Trial) -> None:
         known=_AUTHOR_PROBABILITY_KNOWN,
         hint="z > c: undo the sigmoid, then the division, then the sum. What remains is noise > a number.",
     )
+    rare = torch.tensor([1e-6, 1e-5, 1e-4], dtype=torch.float64)
+    hint = "Where p is small it is not right: is p or ln p clamped, or a constant added to p?"
+    trial.agree(_author_probability, [(rare, 0.01, 2.0)], hint=hint)
 
 
 @task
 def mended_soft_bits(trial: Trial) -> None:
     """Draw soft bits from logits, by Eq. (3) with temperature, in place of the published one-Gumbel code."""
     _form_of_bits(trial)
-    # At these logits and temperatures every wrong sampler of `_about_share` has a share of its own.
+    # At these logits and temperatures most wrong samplers of `_about_share` have a share of their own.
     _draws_of_bits(trial, trial.number(1, 1.3), trial.number(0.45, 0.5))
     _draws_of_bits(trial, -trial.number(1, 1.3), trial.number(1.4, 2))
-    _gradient_of_bits(trial)
+    for temperature in (0.5, 300.0):  # at the high one the bits of logits of +-800 are soft as well
+        _gradient_of_bits(trial, temperature)
+    single = torch.zeros(3)
+    _soft_bits(trial, single, 0.5, trial.integer(0, 10**6), f"{trial.name}, logits in float32")
 
 
 def _draws_of_bits(trial: Trial, logit: float, temperature: float) -> None:
     logits = torch.full((ROWS, 2), logit, dtype=torch.float64)
     tried = f"{trial.name}({ROWS} rows of two logits {logit}, {temperature}, generator)"
     z = _soft_bits(trial, logits, temperature, trial.integer(0, 10**6), tried).detach()
-    _noise_of_its_own(trial, z, tried)
+    _noise_of_its_own(trial, z, logit, temperature, tried)
     theta = 1 / (1 + math.exp(-logit))
     ones = int((z > 0.5).sum())
     trial.frequencies(
@@ -151,10 +161,13 @@ def _form_of_bits(trial: Trial) -> None:
     trial.that(inside, came, "numbers between 0 and 1", hint, tried=tried)
 
 
-def _noise_of_its_own(trial: Trial, z: Tensor, tried: str) -> None:
-    values = len(z.unique())
-    hint = "Only 0 and 1 come out: these are hard bits, without a gradient. Eq. (3) has no threshold."
-    trial.that(values > 2 or bool(((z > 0) & (z < 1)).any()), "hard bits", "soft bits", hint, tried=tried)
+def _noise_of_its_own(trial: Trial, z: Tensor, logit: float, temperature: float, tried: str) -> None:
+    values, hard = len(z.unique()), bool((torch.minimum(z, 1 - z) < 1e-9).all())
+    hint = "Only 0 and 1 come out: these are hard bits. Eq. (3) has no threshold."
+    trial.that(not hard, "hard bits", "soft bits", hint, tried=tried)
+    silent = bool(((torch.logit(z) * temperature - logit).abs() < 1e-6).all())
+    hint = "No noise is left in it: if it is drawn, it cancels. Is the same draw added and subtracted?"
+    trial.that(not silent, "the logit without noise", "soft bits with noise", hint, tried=tried)
     hint = "Entries share their noise. Each needs a uniform number of its own: `logits.shape` tells how many."
     came = f"{values} different values in {z.numel()} entries"
     trial.that(values > 0.6 * z.numel(), came, "a value of its own in each entry", hint, tried=tried)
@@ -174,26 +187,40 @@ def _about_share(share: float, logit: float, temperature: float) -> str:
         (1 - p, "z exceeds 1/2 with probability 1 - p: the sign of the logit is wrong."),
         (1 / (1 + math.exp(-logit / temperature)), "The temperature divides the logit alone, not the sum."),
         (1 / (1 + math.exp(-logit * temperature)), "The temperature divides the noise alone, not the sum."),
+        (1 / (1 + math.exp(-logit / 2)), "The noise has twice its scale: is it added twice?"),
+        (
+            _share_of_the_sum(logit),
+            "This is the share of the sum of two Gumbel variables, not the difference.",
+        ),
         (0.5 + 0.5 * math.erf(logit / 2**0.5), "This is the share of normal noise, torch.randn."),
     )
-    near, words = min(answers, key=lambda answer: abs(answer[0] - share))
-    return words if abs(near - share) < 0.01 else "Which noise has the CDF sigmoid(x)? Add it to the logit."
+    found = sorted((abs(near - share), words) for near, words in answers if abs(near - share) < 0.01)
+    return (
+        " Or: ".join(words for _, words in found)
+        or "Which noise has the CDF sigmoid(x)? Add it to the logit."
+    )
 
 
-def _gradient_of_bits(trial: Trial) -> None:
+def _share_of_the_sum(logit: float) -> float:
+    """Return P(logit + the sum of two standard Gumbel variables > 0)."""
+    root = torch.tensor(math.exp(logit / 2), dtype=torch.float64)
+    return 1 - float(2 * root * torch.special.modified_bessel_k1(2 * root))
+
+
+def _gradient_of_bits(trial: Trial, temperature: float) -> None:
     values = [-800.0, -1.0, 0.5, 2.0, 800.0]
     logits = torch.tensor(values, dtype=torch.float64, requires_grad=True)
-    tried, temperature = f"{trial.name}({values}, 0.5, generator)", 0.5
+    tried = f"{trial.name}({values}, {temperature:g}, generator)"
     z = _soft_bits(trial, logits, temperature, trial.integer(0, 10**6), tried)
     hint = "`.detach()`, `.item()`, `torch.no_grad()` and comparisons cut the gradient."
     trial.that(z.requires_grad, "soft bits without gradient", "a gradient in the logits", hint, tried=tried)
     (slope,) = torch.autograd.grad(z.sum(), logits, allow_unused=True)
     slope = torch.full_like(logits, math.nan) if slope is None else slope
     fine = torch.cat([z.detach(), slope]).isfinite().all()
-    hint = "Through the probability, 1 - p becomes 0 and its logarithm infinite. Stay with the logit."
+    hint = "Either 1 - p becomes 0 and its logarithm infinite, or an exp overflows. Stay with the logit."
     numbers = ", ".join(f"{one:.3g}" for one in slope.tolist())
     trial.that(bool(fine), f"bits or slopes that are not finite: {numbers}", "finite ones", hint, tried=tried)
     right = (z * (1 - z) / temperature).detach()
-    hint = "The slope of a soft bit is z (1 - z) / temperature: is part of the sum detached?"
+    hint = "The slope is z (1 - z) / temperature: is part of the sum detached, or a probability clamped?"
     agrees = torch.allclose(slope, right, rtol=1e-4, atol=1e-6)
     trial.that(agrees, f"slopes {numbers}", "other slopes", hint, tried=tried)

@@ -96,6 +96,7 @@ def relaxed_one_hot(trial: Trial) -> None:
     """Relax a categorical sample by a softmax with temperature."""
     hint = "Perturb the logits, then apply the temperature, then normalize over the categories."
     cases = _relaxed_cases(trial)
+    _draw_nothing(trial, cases[3])
     trial.agree(sampling.gumbel_softmax, cases, known=_SOFTMAX_KNOWN, hint=hint)
     hint = (
         "For logits of +-800 at temperature 0.01 it is not right: is anything clamped, or a constant added?"
@@ -103,6 +104,19 @@ def relaxed_one_hot(trial: Trial) -> None:
     trial.agree(sampling.gumbel_softmax, [_far_case(trial)], hint=hint)
     hint = "The values are right. How they change with the logits is not: is a part of the formula detached?"
     trial.gradients(sampling.gumbel_softmax, cases[:5], hint=hint)
+
+
+def _draw_nothing(trial: Trial, case: tuple[Any, ...]) -> None:
+    """Demand the same result twice: noise of one's own is a frequent mistake, and so is an index."""
+    many = tuple(part.repeat(50, 1) if isinstance(part, Tensor) else part for part in case)
+    one, two = (trial.call(*many) for _ in range(2))
+    same = not isinstance(one, Tensor) or (isinstance(two, Tensor) and torch.equal(one, two))
+    came, hint = "two different results for the same arguments", "The noise is an argument: draw none inside."
+    trial.that(same, came, "the same result twice", hint, tried=f"{trial.name}, called twice")
+    index = isinstance(one, Tensor) and one.shape == many[0].shape[:-1] and not one.is_floating_point()
+    hint = "These are the numbers of the categories. Mark each by a 1 in a row of zeros: one-hot."
+    came, expected = f"whole numbers of shape {tuple(getattr(one, 'shape', ()))}", f"{tuple(many[0].shape)}"
+    trial.that(not index, came, f"shape {expected}", hint, tried=f"{trial.name} of {expected}")
 
 
 _STRAIGHT_THROUGH_KNOWN: Known = [
@@ -151,6 +165,7 @@ def _straight_through(logits: Tensor, noise: Tensor, temperature: float) -> Tens
 def straight_through_one_hot(trial: Trial) -> None:
     """Return the hard sample with the gradient of the relaxed one."""
     cases = [*_relaxed_cases(trial), _far_case(trial)]
+    _draw_nothing(trial, cases[3])
     hint = "Each row should hold a single 1, where the logit plus noise is largest."
     trial.agree(_straight_through, cases, known=_STRAIGHT_THROUGH_KNOWN, hint=hint)
     trial.gradients(_straight_through, cases[:8], hint=_about_gradient(trial, cases[3]))

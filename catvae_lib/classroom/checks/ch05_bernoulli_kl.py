@@ -1,6 +1,7 @@
 """Chapter 05: the KL of bits."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -70,7 +71,15 @@ def _log_ratio(logits: Tensor, bits: Tensor) -> Tensor:
     return density.bernoulli_log_prob(bits, logits) + LN2  # (S, Q)
 
 
+def _weighted_by_q(logits: Tensor, bits: Tensor) -> Tensor:
+    return density.bernoulli_log_prob(bits, logits).sum(-1).exp() * _log_ratio(logits, bits).sum(-1)
+
+
 _ONES = "Only the bits that are 1 are counted: a 0 has a log-probability as well."
+_WEIGHTED: list[Callable[[Tensor, Tensor], Tensor]] = [
+    lambda logits, bits: _weighted_by_q(logits, bits).sum(),
+    lambda logits, bits: _weighted_by_q(logits, bits).mean(),
+]
 _MONTE_CARLO_KL_KNOWN: Known = [
     (
         lambda logits, bits: density.bernoulli_kl(logits).sum(),
@@ -105,6 +114,11 @@ _MONTE_CARLO_KL_KNOWN: Known = [
     (
         lambda logits, bits: (_log_ratio(logits, bits).exp() / 2 * _log_ratio(logits, bits)).sum(-1).mean(),
         "Each term is weighted by q, and then averaged over draws from q: the weights are in twice.",
+    ),
+    *[(weighted, "The codes come from q already: a weight q(z) counts it twice.") for weighted in _WEIGHTED],
+    (
+        lambda logits, bits: density.bernoulli_log_prob(bits, logits).sum(-1).mean() + LN2 * len(bits),
+        "The prior is counted once for each sample: it has a factor for each bit of a code.",
     ),
     (
         lambda logits, bits: (
@@ -163,6 +177,11 @@ _KL_GRADIENT_KNOWN: Known = [  # a is the logit, m the prior's
         lambda a, m: (torch.sigmoid(a) - _theta(m)) * _spread(a),
         "Probabilities stand where logits belong: differentiate the logarithms once more.",
     ),
+    (lambda a, m: torch.sigmoid(a) - _theta(m), "The KL's slope in theta holds log-odds, not probabilities."),
+    (
+        lambda a, m: (a - m) * _theta(m) * (1 - _theta(m)),
+        "d theta / d logit is taken at the prior: it belongs to the bit's own theta.",
+    ),
     (lambda a, m: (a + m) * _spread(a), "The prior's sign is wrong: it pulls towards minus its own logit."),
     (density.bernoulli_kl, "This is the KL itself, not its derivative."),
     (lambda a, m: 1 - 2 * torch.sigmoid(a), "This is the slope of Eq. (5) as printed, without its weights."),
@@ -185,98 +204,3 @@ def kl_gradient(trial: Trial) -> None:
     hint = "A bit that is certain is not pulled: at logits of 50 and 800 the derivative is 0, and no NaN."
     extreme = torch.tensor(EXTREME, dtype=torch.float64)
     trial.agree(_pull, [(extreme, 0.0), (extreme, trial.number(0.3, 2))], hint=hint)
-
-
-def _naive(theta: Tensor) -> Tensor:
-    return theta * torch.log(2 * theta) + (1 - theta) * torch.log(2 * (1 - theta))
-
-
-_BENT = (
-    "Right to five digits, not to seven. A clamp, a constant inside the logarithm, or float32 on the way "
-    "bends the result."
-)
-_BERNOULLI_KL_FROM_LOGITS_KNOWN: Known = [
-    (
-        lambda logits: torch.nan_to_num(_naive(torch.sigmoid(logits))),
-        "A certain bit costs ln 2, the most a bit can. Here it costs 0: was a NaN replaced?",
-    ),
-    (lambda logits: _naive(torch.sigmoid(logits).clamp(1e-7, 1 - 1e-7)), _BENT),
-    (density.bernoulli_kl, _BENT),
-    (
-        lambda logits: logsigmoid(logits) + logsigmoid(-logits) + 2 * LN2,
-        "This is Eq. (5) as printed: the weights theta and 1 - theta are missing.",
-    ),
-    (lambda logits: density.bernoulli_kl(torch.sigmoid(logits)), _TWICE),
-    (
-        lambda logits: density.bernoulli_kl(torch.relu(logits)),
-        "All negative logits cost 0, as if they were cut off: the KL is the same for a logit and its minus.",
-    ),
-    (
-        lambda logits: torch.sigmoid(logits) * (logsigmoid(logits) + LN2),
-        "Only k = 1 is counted: what does a bit cost when it is 0?",
-    ),
-    (lambda logits: LN2 - density.bernoulli_kl(logits), _ENTROPY),
-    (
-        lambda logits: density.bernoulli_kl(logits) - LN2,
-        "At logit 0, where q is the prior, it is not 0: the prior's term is missing.",
-    ),
-    (lambda logits: density.bernoulli_kl(logits) / LN2, "This is in bits: nats ask for natural logarithms."),
-]
-
-
-@task
-def bernoulli_kl_from_logits(trial: Trial) -> None:
-    """Return the KL of bits to the fair coin from their logits, right and differentiable at any logit."""
-    extreme = torch.tensor(EXTREME, dtype=torch.float64)
-    cases = [(trial.normal(trial.integer(3, 5), scale=4),) for _ in range(8)]
-    cases += [(trial.normal(2, 3),), (extreme,), (50 * trial.normal(6),)]
-    hint = (
-        "Build ln theta and ln(1 - theta) from the logit: a saturated sigmoid has lost it, a clamp bends it."
-    )
-    trial.agree(  # softplus may be off by 2e-9, a constant of 1e-7 is off by more
-        density.bernoulli_kl, cases, known=_BERNOULLI_KL_FROM_LOGITS_KNOWN, hint=hint, tolerance=1e-8
-    )
-    single = torch.cat([trial.normal(4, scale=8), 20 * trial.normal(4), extreme]).float()
-    hint = "Right in float64 but not in float32, where the sigmoid is 1 from a logit of 17 on."
-    trial.agree(density.bernoulli_kl, [(single,)], hint=hint, tolerance=2e-5)
-    hint = "The values are right, the gradient is not. An infinity that is multiplied by 0, or masked, "
-    hint += "comes back as NaN in the gradient; a clamp has none."
-    trial.gradients(density.bernoulli_kl, [(trial.normal(4, scale=3),), (extreme,)], hint=hint)
-
-
-_ZEROS_FREE = "One bug is mended. But a bit that is nearly always 0 still costs nothing."
-_MENDED_LOSS_KL_KNOWN: Known = [
-    (lambda logits: density.bernoulli_kl(torch.relu(logits)).mean(-1), "Both bugs are still there."),
-    (
-        lambda logits: density.bernoulli_kl(logits).mean(-1),
-        "One bug is mended. But ten times as many bits still cost the same: the KL weighs 1/Q of what it "
-        "should.",
-    ),
-    (lambda logits: density.bernoulli_kl(torch.relu(logits)).sum(-1), _ZEROS_FREE),
-    (
-        lambda logits: (logsigmoid(logits) + logsigmoid(-logits) + 2 * LN2).sum(-1),
-        "This is Eq. (5) as printed: the weights, which stood there before, are gone.",
-    ),
-    (lambda logits: density.bernoulli_kl(torch.sigmoid(logits)).sum(-1), _TWICE),
-    (
-        lambda logits: density.bernoulli_kl(logits).mean(-1) * len(logits),
-        "The mean over Q is multiplied by B: the axis of the batch took the place of that of the bits.",
-    ),
-    (
-        lambda logits: density.bernoulli_kl(logits).sum(-1) / len(logits),
-        "It is divided by the size of the batch: every image pays its own price in full.",
-    ),
-]
-
-
-@task
-def mended_loss_kl(trial: Trial) -> None:
-    """Return the KL of each image's code to fair coins, without the two bugs of the training script."""
-    cases = [(trial.normal(size, 2 * size + trial.integer(1, 3), scale=2),) for size in (2, 3, 4, 2, 3)]
-    cases += [(trial.normal(3, 1, scale=2) - 2,), (torch.full((1, 7), -3.0, dtype=torch.float64),)]
-    trial.agree(
-        lambda logits: density.bernoulli_kl(logits).sum(-1),
-        cases,
-        known=_MENDED_LOSS_KL_KNOWN,
-        hint="One price a bit, for every logit, positive or negative; and a code costs what its bits cost.",
-    )

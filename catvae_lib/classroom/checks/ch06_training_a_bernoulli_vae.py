@@ -1,6 +1,7 @@
 """Chapter 06: the loss of a Bernoulli VAE."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -63,6 +64,19 @@ def _reconstruction(x: Tensor, logits: Tensor) -> Tensor:
     return -density.bernoulli_log_prob(x, logits).sum(-1)
 
 
+_CONSTANT = (
+    "A small constant stands inside the logarithm: it bends every cost, and limits that of a wrong pixel."
+)
+
+
+def _with_constant(small: float) -> Callable[[Tensor, Tensor], Tensor]:
+    def bent(x: Tensor, logits: Tensor) -> Tensor:
+        theta = torch.sigmoid(logits)
+        return -(x * (theta + small).log() + (1 - x) * (1 - theta + small).log()).sum(-1)
+
+    return bent
+
+
 _BERNOULLI_RECONSTRUCTION_KNOWN: Known = [
     (
         lambda x, logits: -density.bernoulli_log_prob(x, logits).mean(-1),
@@ -104,6 +118,15 @@ _BERNOULLI_RECONSTRUCTION_KNOWN: Known = [
         lambda x, logits: _reconstruction(x, logits) / math.log(2),
         "This is in bits: nats ask for natural logarithms.",
     ),
+    *[(_with_constant(small), _CONSTANT) for small in (1e-5, 1e-6, 1e-7, 1e-8)],
+    (
+        lambda x, logits: (softplus(logits) + x * logits).sum(-1),
+        "A pixel that is 1 costs more where its logit is larger.",
+    ),
+    (
+        lambda x, logits: -(x * logsigmoid(logits) + (1 - x) * (1 - logsigmoid(logits))).sum(-1),
+        "ln(1 - theta) is not 1 - ln theta.",
+    ),
 ]
 
 
@@ -120,8 +143,8 @@ def bernoulli_reconstruction(trial: Trial) -> None:
     )
     logits = torch.tensor([[50.0, -50.0], [800.0, -800.0]], dtype=torch.float64)
     cases = [(torch.full_like(logits, ink), logits) for ink in (0.0, 1.0)]
-    hint = "The cost of a wrong pixel has no limit. A saturated sigmoid, a clamp, or a torch function that "
-    hint += "takes probabilities (it cuts the logarithm at -100) has lost it."
+    hint = "The cost of a wrong pixel has no limit. A saturated sigmoid, a clamp, a constant inside the "
+    hint += "logarithm, or a torch function that takes probabilities (it cuts at -100) has lost it."
     trial.agree(_reconstruction, cases, hint=hint)
 
 
@@ -131,6 +154,27 @@ def _loss(x: Tensor, decoder_logits: Tensor, code_logits: Tensor) -> Tensor:
 
 def _eq5_as_printed(logits: Tensor) -> Tensor:
     return (logsigmoid(logits) + logsigmoid(-logits) + 2 * math.log(2)).sum(-1)
+
+
+_WRONG_KL: list[tuple[Callable[[Tensor], Tensor], str]] = [
+    (
+        lambda c: (density.bernoulli_kl(c) - math.log(2)).sum(-1),
+        "In the KL the prior's term is missing: at logit 0, where q is the prior, it is not 0.",
+    ),
+    (
+        lambda c: (density.bernoulli_kl(c) - math.log(2)).sum(-1) + math.log(2),
+        "In the KL the prior is counted for one bit only.",
+    ),
+    (lambda c: density.bernoulli_kl(c).sum(), "The KL is summed over the images: each pays for all."),
+    (
+        lambda c: density.bernoulli_kl(c).sum(-1).mean(),
+        "The KL is averaged over the images: each has a price of its own.",
+    ),
+]
+
+
+def _with_kl(kl: Callable[[Tensor], Tensor]) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    return lambda x, d, c: _reconstruction(x, d).mean(0) + kl(c)
 
 
 _RELAXED_VAE_LOSS_KNOWN: Known = [
@@ -185,6 +229,17 @@ _RELAXED_VAE_LOSS_KNOWN: Known = [
             math.log(len(d)) - torch.logsumexp(-_reconstruction(x, d), 0) + density.bernoulli_kl(c).sum(-1)
         ),
         "The logarithm of a mean is no mean of logarithms: this loss averages ln p(x|z).",
+    ),
+    *[(_with_kl(kl), words) for kl, words in _WRONG_KL],
+    (
+        lambda x, d, c: (
+            density.bernoulli_kl(c).sum(-1) + _reconstruction(x, torch.logit(torch.sigmoid(d).mean(0)))
+        ),
+        "The probabilities are averaged over the samples, and scored once: score each sample, then average.",
+    ),
+    (
+        lambda x, d, c: (x - torch.sigmoid(d)).square().sum(-1).mean(0) + density.bernoulli_kl(c).sum(-1),
+        "The reconstruction is a squared error, the loss of a Gaussian decoder.",
     ),
 ]
 

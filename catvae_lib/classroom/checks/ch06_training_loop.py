@@ -16,6 +16,10 @@ def _falls(step: int, steps: int, start: float, floor: float) -> float:
     return TemperatureSchedule.reaching_floor(start, floor, steps)(step)
 
 
+def _rounded(digits: int) -> Callable[[int, int, float, float], float]:
+    return lambda *case: round(_falls(*case), digits)
+
+
 _MENDED_TEMPERATURE_KNOWN: Known = [
     (
         lambda step, steps, start, floor: _falls(step % 500, steps, start, floor),
@@ -58,6 +62,15 @@ _MENDED_TEMPERATURE_KNOWN: Known = [
         "It arrives one step too early: step counts from 0, and the floor belongs to step `steps`.",
     ),
     (
+        lambda step, steps, start, floor: _falls(step + 1, steps, start, floor),
+        "It is one step ahead: step counts from 0, and the start belongs to step 0.",
+    ),
+    (
+        lambda step, steps, start, floor: start * (start / floor) ** (step / steps),
+        "It rises: is the factor per step above 1?",
+    ),
+    *[(_rounded(digits), "It is rounded, so it stays where it is for many steps.") for digits in (2, 3, 4)],
+    (
         lambda step, steps, start, floor: start * (floor / start) ** (step // steps),
         "It stays at the start until the last step: `//` divides in whole numbers.",
     ),
@@ -80,7 +93,9 @@ def mended_temperature(trial: Trial) -> None:
 
     cases = [case(trial.uniform(1).item()) for _ in range(10)] + [case(share) for share in (0, 0.5, 1)]
     result, tried = trial.call(*cases[0]), f"{trial.name}({', '.join(f'{part:g}' for part in cases[0])})"
-    hint = "`math.exp` and `math.log` give numbers, torch's functions give tensors."
+    hint = "The temperature at one step, as a number that can be used in a formula."
+    if isinstance(result, Tensor):
+        hint = "`math.exp` and `math.log` give numbers, torch's functions give tensors."
     number = isinstance(result, float | int)
     trial.that(number, f"a {type(result).__name__}", "a Python number", hint, tried=tried)
     hint = "It must be `start` at step 0 and `floor` at step `steps`: which factor per step does that?"
@@ -140,7 +155,8 @@ def _known(small: float) -> list[tuple[Rule, str]]:
         (lambda last, new, limit: last + new, "Gradients add up from step to step, and nothing is clipped."),
         (
             lambda last, new, limit: new,
-            "No gradient is ever shortened: at the moment of clipping, is the new one there already?",
+            "No gradient is ever shortened: at the moment of clipping, is the new one there already, and is "
+            "it the gradient that is measured?",
         ),
         (
             lambda last, new, limit: new.clamp(-limit, limit),
@@ -158,11 +174,26 @@ def _known(small: float) -> list[tuple[Rule, str]]:
     ]
 
 
+_OF_THE_STEP = "The limit was multiplied by the rate: it is that of the gradient, not of the step."
+
+
 def _walker(rule: Rule, **how: Any) -> Callable[..., Tensor]:
     return lambda *case: _walk(rule, *case, **how)
 
 
+def _limit_of_the_step(small: float) -> Callable[..., Tensor]:
+    def wrong(loss_of: Any, start: Tensor, rate: float, steps: int, limit: float) -> Tensor:
+        return _walk(lambda last, new, _: _clip(new, limit * rate, small), loss_of, start, rate, steps, limit)
+
+    return wrong
+
+
 _MENDED_DESCENT_KNOWN: Known = [
+    *[(_limit_of_the_step(small), _OF_THE_STEP) for small in (0.0, 1e-6)],
+    (
+        lambda loss_of, start, *_: start,
+        "The point has not moved: at the update, what does the gradient hold?",
+    ),
     *[(_walker(rule), words) for small in (0.0, 1e-6) for rule, words in _known(small)],
     (_walker(_clipped, more=1), "It takes one step too many."),
     (_walker(_clipped, more=-1), "It takes one step too few."),

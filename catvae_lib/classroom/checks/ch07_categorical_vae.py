@@ -1,4 +1,4 @@
-"""Chapter 07: codes of N variables with K categories."""
+"""Chapter 07: the probabilities, the price and the use of codes of N variables with K categories."""
 
 import math
 
@@ -6,11 +6,7 @@ import torch
 from torch import Tensor
 
 from catvae_lib import density
-from catvae_lib.classroom._compare import show
-from catvae_lib.classroom._learner import Mistake
 from catvae_lib.classroom.trial import Known, Trial, task
-
-SAMPLES = 6000
 
 
 def _rows(params: Tensor, num_categories: int) -> Tensor:
@@ -119,6 +115,18 @@ _CATEGORICAL_KL_KNOWN: Known = [
         lambda x: _kl(x.softmax(-1).log_softmax(-1)).sum(-1),
         "A softmax was taken of the softmax: make probabilities of the logits once.",
     ),
+    (
+        lambda x: (x.softmax(-1) * (x + math.log(x.shape[-1]))).sum((-1, -2)),
+        "The logits stand where ln pi belongs: they lack a normalization over the categories.",
+    ),
+    (
+        lambda x: (_minus_entropy(x) + math.log(x.shape[1])).sum(-1),
+        "ln N stands where ln K belongs: a variable has K categories.",
+    ),
+    (
+        lambda x: (x.softmax(1) * x.log_softmax(1)).sum((-1, -2)) + x.shape[2] * math.log(x.shape[-1]),
+        "It is normalized over the variables, not over the categories.",
+    ),
     (lambda x: density.categorical_kl(x).sum(-1) / math.log(2), "These are bits: in nats, ln and not log2."),
     (
         lambda x: (density.categorical_kl(x.transpose(1, 2))).sum(-1),
@@ -179,6 +187,22 @@ _CODE_PERPLEXITY_KNOWN: Known = [
     ),
     (lambda p: (-_entropy(p.mean(0))).exp(), "It is below 1: the sign of the entropy is wrong."),
     (
+        lambda p: (p.mean(0) > 0).to(p.dtype).sum(-1),
+        "This is K wherever every category occurs: a rare one has to count for less than a frequent one.",
+    ),
+    (
+        lambda p: _entropy(torch.nn.functional.one_hot(p.argmax(-1), p.shape[-1]).to(p.dtype).mean(0)).exp(),
+        "Each image counts for its likeliest category only: a share is an average of probabilities.",
+    ),
+    (
+        lambda p: _entropy(p.softmax(-1).mean(0)).exp(),
+        "A softmax was taken of the probabilities: they are probabilities already.",
+    ),
+    (
+        lambda p: _entropy(p.mean(0)) / math.log(p.shape[-1]),
+        "This is the entropy as a share of its maximum: it is 1 for equal use of all categories.",
+    ),
+    (
         lambda p: 1 / p.mean(0).square().sum(-1),
         "This is 1 / sum p^2. It counts categories as well, but it is not the exp of an entropy.",
     ),
@@ -205,7 +229,8 @@ def code_perplexity(trial: Trial) -> None:
         right,
         [(trial.normal(*size, scale=2).softmax(-1),) for size in sizes],
         known=_CODE_PERPLEXITY_KNOWN,
-        hint="First the share of each category over the batch, then the entropy of the shares, then exp.",
+        hint="First the share of each category over the batch, then the entropy of the shares. What makes m "
+        "of the entropy of m equal shares?",
     )
     unused = trial.normal(4, 2, 5).softmax(-1) * torch.tensor([1.0, 1, 0, 1, 0], dtype=torch.float64)
     picks = (7 * trial.uniform(6, 2)).long().remainder(4)
@@ -216,87 +241,3 @@ def code_perplexity(trial: Trial) -> None:
         known=_CODE_PERPLEXITY_KNOWN,
         hint="Some category is never used here: its share is 0, and 0 ln 0 counts as 0.",
     )
-
-
-@task
-def prior_codes(trial: Trial) -> None:
-    """Draw one-hot codes from the uniform prior of N variables with K categories."""
-    seed, size = trial.integer(0, 10**6), (30, 2, 3)
-    one, again, other = (_drawn(trial, size, number) for number in (seed, seed, seed + 1))
-    tried = _tried(trial, size)
-    _check_one_hot(trial, one, tried)
-    hint = "Hand the generator on to torch: `generator=generator`."
-    came = "two different samples from two generators of the same seed"
-    trial.that(torch.equal(one, again), came, "the same sample twice", hint, tried=tried)
-    hint = "Was one code drawn and repeated? The samples are independent."
-    trial.that(bool((one != one[0]).any()), "the same code in every sample", "others", hint, tried=tried)
-    came, hint = "the same sample from two different seeds", "Set no seed inside: the generator has one."
-    trial.that(not torch.equal(one, other), came, "different samples", hint, tried=tried)
-    _check_law(trial, trial.integer(3, 5), seed + 2)
-
-
-def _check_form(trial: Trial, codes: object, size: tuple[int, int, int]) -> Tensor:
-    tried = _tried(trial, size)
-    came = f"{type(codes).__name__} {tuple(getattr(codes, 'shape', ()))}"
-    hint = "A sample is N rows, and a row has one entry a category: categories stand in the last axis."
-    if not isinstance(codes, Tensor):
-        hint = "Stay in torch from beginning to end: `.numpy()` and `.tolist()` leave it."
-        raise Mistake(came, f"a tensor of shape {size}", hint, tried)
-    trial.that(codes.shape == size, came, f"a tensor of shape {size}", hint, tried=tried)
-    hint = "The decoder multiplies codes by its weights: whole numbers need `.to(torch.float32)`."
-    trial.that(codes.is_floating_point(), str(codes.dtype), "floating-point numbers", hint, tried=tried)
-    return codes
-
-
-def _check_one_hot(trial: Trial, codes: Tensor, tried: str) -> None:
-    wrong = ((codes != 0) & (codes != 1)).any(-1) | (codes.sum(-1) != 1)  # (S, N)
-    came = f"the variable {show(codes[wrong][0])}" if wrong.any() else ""
-    trial.that(came == "", came, "one 1 a variable, and zeros", _about_codes(codes), tried=tried)
-
-
-def _about_codes(codes: Tensor) -> str:
-    if bool(((codes == 0) | (codes == 1)).all()):
-        if bool((codes.sum(1) == 1).all()):
-            return "Each category has one 1 among the variables: the choice went along the wrong axis."
-        return "Some variables have no 1, or several: entries that are drawn one by one are not one choice."
-    if bool((codes < 0).any()):
-        return "Negative entries: noise is no code. Which category does each variable have?"
-    if torch.allclose(codes.sum(-1).double(), codes.new_ones(()).double(), atol=1e-5):
-        return "The rows sum to 1, but they are mixtures of categories. A code has chosen one."
-    return "Entries between 0 and 1 are no code. Which category does each variable have?"
-
-
-def _check_law(trial: Trial, k: int, seed: int) -> None:
-    size = (SAMPLES, 3, k)
-    codes, tried = _drawn(trial, size, seed), _tried(trial, size)
-    _check_one_hot(trial, codes, tried)
-    index = codes.argmax(-1)  # (S, N)
-    uniform = torch.full((k,), 1 / k, dtype=torch.float64)
-    for n in range(3):
-        counts = torch.bincount(index[:, n], minlength=k)
-        hint = _about_counts(counts / SAMPLES)
-        trial.frequencies(counts, uniform, tried=f"{tried}: categories of variable {n}", hint=hint)
-    same = (index[:, :-1] == index[:, 1:]).double()  # neighbouring variables agree
-    hint = "The variables of a sample are independent: each needs a draw of its own."
-    for n in range(2):
-        what = f"{tried}: how often variables {n} and {n + 1} agree"
-        trial.mean(same[:, n], 1 / k, (0, 1), tried=what, hint=hint)
-    repeated = (index[::2, 0] == index[1::2, 0]).double()
-    what = f"{tried}: how often a sample and the next agree in variable 0"
-    trial.mean(repeated, 1 / k, (0, 1), tried=what, hint="The samples are independent, too.")
-
-
-def _about_counts(share: Tensor) -> str:
-    if share[-1] == 0:
-        return "The last category never comes: is the upper end of the range exclusive?"
-    if share[0] == 0:
-        return "The first category never comes: categories are counted from 0."
-    return "Every category should be as likely as every other."
-
-
-def _drawn(trial: Trial, size: tuple[int, int, int], seed: int) -> Tensor:
-    return _check_form(trial, trial.call(*size, torch.Generator().manual_seed(seed)), size)
-
-
-def _tried(trial: Trial, size: tuple[int, int, int]) -> str:
-    return f"{trial.name}({', '.join(map(str, size))}, generator)"

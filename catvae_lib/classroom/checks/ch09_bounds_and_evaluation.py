@@ -1,4 +1,4 @@
-"""Chapter 09: bounds from log-weights, their errors, and an evaluation with hard codes."""
+"""Chapter 09: bounds from log-weights, their errors, and how many codes count."""
 
 import math
 from collections.abc import Callable
@@ -6,10 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from catvae_lib import density, noise, sampling
 from catvae_lib.classroom.trial import Known, Trial, task
-
-LogJoint = Callable[[Tensor], Tensor]
 
 
 def _bound(log_weights: Tensor) -> Tensor:
@@ -33,6 +30,11 @@ def _far_log_weights(trial: Trial) -> list[tuple[Tensor]]:
     """Weights that underflow or overflow, in one image or in all."""
     far = [trial.normal(5, 3) + shift for shift in (-1000, 1000)]
     return [(one,) for one in (*far, trial.normal(5, 3) + torch.tensor([-1500.0, 0.0, 900.0]).double())]
+
+
+def _wide_log_weights(trial: Trial) -> tuple[Tensor]:
+    """One weight far above the others of its image."""
+    return (trial.normal(5, 3) - 3000 * (trial.uniform(5, 1).argsort(0) > 0),)
 
 
 _OVER_IMAGES = "The axis is the wrong one: the numbers of one image are its column, along dimension 0."
@@ -69,11 +71,19 @@ def multi_sample_bound(trial: Trial) -> None:
         trial.agree(_bound, cases, known=_MULTI_SAMPLE_BOUND_KNOWN, hint=hint)
     hint = "Log-weights near -1000 or 1000: each image needs a shift of its own before its exp."
     trial.agree(_bound, _far_log_weights(trial), hint=hint)
+    hint = (
+        "The log-weights of one image may be thousands apart: the largest must not overflow after the shift."
+    )
+    trial.agree(_bound, [_wide_log_weights(trial)], hint=hint)
 
 
 def _difference(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
     difference = first - second
     return difference.mean(), difference.std() / math.sqrt(difference.numel())
+
+
+def _times(factor: float) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    return lambda a, b: (_difference(a, b)[0], factor * _difference(a, b)[1])
 
 
 _DIFFERENCE_OF_MODELS_KNOWN: Known = [
@@ -105,6 +115,26 @@ _DIFFERENCE_OF_MODELS_KNOWN: Known = [
     (
         lambda a, b: ((a - b).mean(), (a - b).std(correction=0) / math.sqrt(len(a))),
         "The squares were divided by N. Around a mean of the same numbers they are too small by one share.",
+    ),
+    (
+        lambda a, b: ((a - b).mean(), (a.std() + b.std()) / math.sqrt(len(a))),
+        "The errors of the two models were added. Subtract the bounds first: what is hard for both cancels.",
+    ),
+    (
+        lambda a, b: ((a - b).mean(), (a - b).std() / math.sqrt(len(a) - 1)),
+        "N - 1 divides twice: it is in s already, and the mean is one of N numbers.",
+    ),
+    *[
+        (_times(factor), "This is half of an interval, so many standard errors: return one.")
+        for factor in (1.96, 2.0)
+    ],
+    (
+        lambda a, b: ((a - b).abs().mean(), _difference(a, b)[1]),
+        "The differences lost their signs before the mean: which model is better?",
+    ),
+    (
+        lambda a, b: ((a - b).sum(), (a - b).std() * math.sqrt(len(a))),
+        "These are the sum of the differences and its error, where a mean belongs.",
     ),
     (lambda a, b: (b.mean() - a.mean(), _difference(a, b)[1]), "The wrong sign: first minus second."),
     (lambda a, b: _difference(a, b)[::-1], "The two results are in the wrong order."),
@@ -156,6 +186,18 @@ _EFFECTIVE_SAMPLE_SIZE_KNOWN: Known = [
         "The sum of the weights is not squared, so a common factor of the weights does not cancel.",
     ),
     (
+        lambda w: torch.ones_like(w[0]),
+        "It is 1 whatever the weights: the sum of the squares is not the square of the sum.",
+    ),
+    (
+        lambda w: torch.exp(2 * torch.logsumexp(w, 0) - torch.logsumexp(w.square(), 0)),
+        "The log-weights were squared: what is the logarithm of a squared weight?",
+    ),
+    (
+        lambda w: w.shape[0] * _effective(w),
+        "A factor S is left over: how often does S stand in the means, once they are written as sums?",
+    ),
+    (
         lambda w: 2 * torch.logsumexp(w, 0) - torch.logsumexp(2 * w, 0),
         "This is the logarithm of the effective sample size.",
     ),
@@ -179,139 +221,4 @@ def effective_sample_size(trial: Trial) -> None:
     hint = (
         "A common factor of the weights cancels. With log-weights near -1000 that must happen before an exp."
     )
-    trial.agree(_effective, _far_log_weights(trial), hint=hint)
-
-
-def _terms(logits: Tensor, gumbel_noise: Tensor, log_joint: LogJoint) -> tuple[Tensor, Tensor]:
-    """Return ln p(x, z) and ln q(z) of hard codes, each (S, B)."""
-    z = sampling.gumbel_max(logits, gumbel_noise)
-    return log_joint(z), density.categorical_log_prob(z, logits.expand_as(z)).sum(-1)
-
-
-def _evaluation(logits: Tensor, gumbel_noise: Tensor, log_joint: LogJoint) -> Tensor:
-    log_p, log_q = _terms(logits, gumbel_noise, log_joint)
-    return (log_p - log_q).mean(0)
-
-
-def _entropy(logits: Tensor) -> Tensor:
-    entropy: Tensor = torch.distributions.Categorical(logits=logits).entropy().sum(-1)
-    return entropy
-
-
-def _at(z: Tensor, logits: Tensor, log_joint: LogJoint) -> Tensor:
-    """The estimate at other codes, with ln q = sum of z ln pi."""
-    return (log_joint(z) - (z * logits.log_softmax(-1)).sum((-2, -1))).mean(0)
-
-
-def _of_relaxed(logits: Tensor, g: Tensor, log_joint: LogJoint) -> Tensor:
-    relaxed = sampling.gumbel_softmax(logits, g, 0.5)
-    return (_terms(logits, g, log_joint)[0] - (relaxed * logits.log_softmax(-1)).sum((-2, -1))).mean(0)
-
-
-def _of_concrete(logits: Tensor, g: Tensor, log_joint: LogJoint) -> Tensor:
-    log_relaxed = sampling.gumbel_log_softmax(logits, g, 0.5)
-    log_q = density.concrete_log_density(log_relaxed, logits.expand_as(g), 0.5).sum(-1)
-    return (_terms(logits, g, log_joint)[0] - log_q).mean(0)
-
-
-_MENDED_EVALUATION_KNOWN: Known = [
-    (
-        lambda logits, g, joint: _terms(logits, g, joint)[0].mean(0),
-        "ln q(z|x) is missing: without it nothing is charged for the code.",
-    ),
-    (
-        lambda logits, g, joint: torch.stack(_terms(logits, g, joint)).sum(0).mean(0),
-        "ln q(z|x) has the wrong sign.",
-    ),
-    (
-        lambda logits, g, joint: (_terms(logits, g, joint)[0] - _entropy(logits)).mean(0),
-        "The entropy has the wrong sign: it is minus the mean of ln q.",
-    ),
-    (
-        lambda logits, g, joint: (_terms(logits, g, joint)[0] + _entropy(logits)).mean(0),
-        "The entropy of q is minus ln q on average. The task asks for ln q at the codes that were drawn.",
-    ),
-    (_of_relaxed, "The code of ln p is hard, that of ln q is relaxed: both must be the same code."),
-    (_of_concrete, "ln q is the density of the relaxed code. A hard code has a probability, not a density."),
-    (
-        lambda logits, g, joint: _bound(_terms(logits, g, joint)[0] - _terms(logits, g, joint)[1]),
-        "This is the multi-sample bound, which lies higher. The ELBO is the mean of the log-weights.",
-    ),
-    (
-        lambda logits, g, joint: (
-            joint(z := sampling.gumbel_max(logits, g)) - (z * logits).sum((-2, -1))
-        ).mean(0),
-        "Logits are no log-probabilities yet: they lack a normalization over the K categories.",
-    ),
-    (
-        lambda logits, g, joint: _at(sampling.gumbel_max(logits, 0 * g), logits, joint),
-        "All samples have the most probable code: the noise has no influence on it.",
-    ),
-    (
-        lambda logits, g, joint: _at(sampling.gumbel_max(0 * logits, g), logits, joint),
-        "The codes come from the noise alone: the logits have no influence on them.",
-    ),
-    (
-        lambda logits, g, joint: _at(sampling.gumbel_max(logits.softmax(-1), g), logits, joint),
-        "The noise was added to probabilities. It belongs to the logits.",
-    ),
-    (
-        lambda logits, g, joint: (
-            _terms(logits, g, joint)[0] - _terms(logits, g, joint)[1] / logits.shape[-2]
-        ).mean(0),
-        "ln q is a mean over the N variables. Independent variables multiply, so logarithms add.",
-    ),
-    (
-        lambda logits, g, joint: _evaluation(logits, g, joint) * len(g),
-        "It is a sum over the samples, where a mean belongs.",
-    ),
-]
-
-
-def _example(trial: Trial) -> tuple[Tensor, Tensor, LogJoint]:
-    """Logits, noise, and a small model of five pixels with a linear decoder."""
-    samples, batch, variables, categories = (
-        trial.integer(*ends) for ends in ((6, 8), (4, 5), (2, 3), (3, 4))
-    )
-    weight, x = trial.normal(variables * categories, 5), (trial.uniform(batch, 5) > 0.5).double()
-
-    def log_joint(z: Tensor) -> Tensor:
-        pixels = z.to(weight.dtype).flatten(-2) @ weight
-        return density.bernoulli_log_prob(x, pixels).sum(-1) - variables * math.log(categories)
-
-    g = noise.gumbel_from_uniform(trial.uniform(samples, batch, variables, categories))
-    return trial.normal(batch, variables, categories, scale=1.5), g, log_joint
-
-
-@task
-def mended_evaluation(trial: Trial) -> None:
-    """Estimate the ELBO of each image with hard codes."""
-    logits, g, log_joint = _example(trial)
-    calls, tried = [0], f"{trial.name}(logits, gumbel_noise, log_joint)"
-
-    def log_joint_that_looks(z: Tensor) -> Tensor:
-        _look(trial, z, logits, tried)
-        calls[0] += 1
-        return log_joint(z)
-
-    trial.call(logits, g, log_joint_that_looks)
-    hint = "It alone knows ln p(x|z) and ln p(z)."
-    trial.that(calls[0] > 0, "log_joint was never called", "a call of log_joint", hint, tried=tried)
-    trial.agree(
-        _evaluation,
-        [(logits, g, log_joint), *(_example(trial) for _ in range(6))],
-        known=_MENDED_EVALUATION_KNOWN,
-        hint="Draw z = one-hot of argmax(logits + noise). Then average ln p(x, z) - ln q(z|x).",
-    )
-
-
-def _look(trial: Trial, z: Tensor, logits: Tensor, tried: str) -> None:
-    """Demand that log_joint gets one-hot codes."""
-    shape, batch = tuple(getattr(z, "shape", ())), tuple(logits.shape)
-    came = f"log_joint was called with a code of shape {shape}"
-    hint = "Did argmax leave the index of a category? A code is one-hot, with K entries."
-    trial.that(shape[-3:] == batch, came, f"a shape that ends in {batch}", hint, tried=tried)
-    grey = (z.double() - z.double().round()).abs().max().item()
-    came = f"log_joint was called with relaxed codes: entries up to {grey:.2g} away from 0 and 1"
-    hint = "A grey code tells the decoder more than one category can. At a test, codes are 0 or 1."
-    trial.that(grey < 1e-6, came, "one-hot codes", hint, tried=tried)
+    trial.agree(_effective, [*_far_log_weights(trial), _wide_log_weights(trial)], hint=hint)

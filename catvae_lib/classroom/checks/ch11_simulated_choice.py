@@ -27,8 +27,13 @@ def mended_simulated_choice(trial: Trial) -> None:
     alike = bool((one == one[0]).all() and (other == other[0]).all())
     hint = _about_alike(trial, utilities) if alike else ""
     trial.that(not alike, "the same choice by all 60 people", "choices that differ", hint, tried=tried)
-    came, hint = "the same choices from two seeds", "Set no seed inside: the generator has one."
+    came, hint = "the same choices from two seeds", "Is anything drawn? Or is a seed set inside?"
     trial.that(not torch.equal(one, other), came, "different choices", hint, tried=tried)
+    generator = torch.Generator().manual_seed(seed)
+    first, second = (trial.call(utilities, 60, generator) for _ in range(2))
+    hint = "Draw from the generator itself: it moves on, so that the next call gives other choices."
+    came = "the same choices by two calls with one generator"
+    trial.that(not torch.equal(first, second), came, "different choices", hint, tried=tried)
     choices, shares = _choices(trial, utilities, PEOPLE, seed + 2), utilities.softmax(-1)
     tried = f"shares of {PEOPLE} people with the utilities {[round(v, 2) for v in utilities.tolist()]}"
     hint = _about_shares(choices.mean(0), utilities)
@@ -38,6 +43,7 @@ def mended_simulated_choice(trial: Trial) -> None:
         pairs = torch.bincount(6 * first + second, minlength=36)
         hint = "Pairs of people choose alike too often: does each person have noise of their own?"
         trial.frequencies(pairs, torch.outer(shares, shares).flatten(), tried="pairs of people", hint=hint)
+    _choices(trial, utilities[:4].float(), 9, seed)
 
 
 def _choices(trial: Trial, utilities: Tensor, people: int, seed: int) -> Tensor:
@@ -46,7 +52,8 @@ def _choices(trial: Trial, utilities: Tensor, people: int, seed: int) -> Tensor:
     shape = getattr(result, "shape", None)
     tried, came = f"{trial.name}(utilities, {people}, generator)", f"{type(result).__name__} {shape or ''}"
     hint = "One row for each person, one column for each alternative; an index becomes one-hot."
-    trial.that(shape == (people, 6), came, f"a tensor of shape ({people}, 6)", hint, tried=tried)
+    wanted = (people, len(utilities))
+    trial.that(shape == wanted, came, f"a tensor of shape {wanted}", hint, tried=tried)
     hint = "A choice is 1 for what is taken and 0 for the rest: is it still a softmax, or the utilities?"
     hard = bool(((result == 0) | (result == 1)).all() and (result.sum(-1) == 1).all())
     trial.that(hard, "rows that are not one-hot", "one-hot rows", hint, tried=tried)

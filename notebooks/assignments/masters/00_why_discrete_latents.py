@@ -50,7 +50,8 @@ check.gaussian_reparameterized(gaussian_reparameterized)
 #
 # Write `gaussian_kl_to_standard(mean, log_std)` for two tensors of shape `(B, D)`: a batch of $B$ codes of
 # $D$ independent dimensions. Return the KL of each code in nats, summed over its dimensions, of shape `(B,)`.
-# It must stay right for very narrow $q$: `log_std` may be $-400$.
+# Gradients must reach both arguments. The result must stay right for very narrow $q$: `log_std` may be
+# $-800$, where $\sigma$ itself is 0 in floating point.
 #
 # <details><summary>Hint</summary>Under $q$, the mean of $(z - \mu)^2$ is $\sigma^2$. What is the mean of
 # $z^2$? When you have the formula, try $\mu = 0$, $\sigma = 1$: what must come out?</details>
@@ -78,7 +79,7 @@ check.gaussian_kl_to_standard(gaussian_kl_to_standard)
 # Write `exact_elbo(logits, log_joint)` for two tensors of shape `(B, K)`. A row belongs to an image;
 # `logits` are those of $q$, and `log_joint[b, k]` is $\ln p(x_b, z = k)$. Return the ELBO of each image in
 # nats, of shape `(B,)`. Gradients must reach `logits`. A logit may exceed the others by 800, so that some
-# probabilities are 0 in floating point. The result is finite there too.
+# probabilities are 0 in floating point. The result and its gradient are finite there too.
 #
 # The next cell holds the one-bit model of chapter 00, for trying out. With the posterior as $q$, your
 # function should return $\ln p(x)$.
@@ -137,7 +138,8 @@ for num_samples in (10, 1000):
 # Write `expected_gradient(logits, values)` for two tensors of shape `(B, K)`. Each row of `logits` belongs to
 # a distribution $q$ of its own, and each row of `values` holds $f(1), \dots, f(K)$. Return the exact
 # gradient of each row's $\mathbb{E}_q[f]$ with respect to that row's logits, of shape `(B, K)`. You may
-# derive a formula or let autograd do it. Logits may be as large as 800.
+# derive a formula or let autograd do it; `torch.autograd.grad` returns a tuple. Logits may be as
+# large as 800.
 #
 # <details><summary>Hint</summary>Write $\mathbb{E}_q[f]$ as a sum over the $K$ categories. On paper, with
 # logits $\ell_k$: $\partial q_j / \partial \ell_k$ is $q_k (1 - q_k)$ for $j = k$ and $-q_j q_k$

@@ -23,7 +23,7 @@ from catvae_lib.classroom.exercise import check
 # number $\lambda > 0$. Return the relaxed samples, a tensor of shape $(..., K)$ whose entries sum to 1 in
 # the last dimension.
 #
-# Logits of $\pm 800$ at a temperature of $0.01$ must work.
+# The result must be differentiable in the logits. Logits of $\pm 800$ at a temperature of $0.01$ must work.
 #
 # <details><summary>Hint</summary>The noise makes the sample, the temperature then softens it: which of the
 # two comes first? The exponential of 80,000 is infinite, so do not take it: torch's own softmax subtracts

@@ -124,7 +124,8 @@ print("the first sample:\n", samples[0])
 # Write `prior_codes(num_samples, num_variables, num_categories, generator)`, with three whole numbers and a
 # `torch.Generator`. Return floating-point codes of shape `(num_samples, num_variables, num_categories)`,
 # one-hot in the last dimension. Every category is as likely as every other; all variables and all samples are
-# independent. The same generator state gives the same codes.
+# independent. The same generator state gives the same codes, and a second call with the same generator gives
+# others.
 #
 # <details><summary>Hint</summary>Draw a whole number for each variable of each sample first, with
 # `generator=generator`. Then make it one-hot: `torch.nn.functional.one_hot` returns whole numbers, and a

@@ -68,6 +68,10 @@ def leave_one_out_gradient(logits, codes, values):
 check.leave_one_out_gradient(leave_one_out_gradient)
 
 # %% [markdown]
+# What is $\sum_s \left(f(z_s) - b_s\right)$? Then what does $\pi$ contribute to this estimate? Try it
+# without.
+
+# %% [markdown]
 # ## What straight-through gives on average
 #
 # A bit $z$ is 1 with probability $\theta = \sigma(l)$, and $f(z) = (z - c)^3$. Two gradients with respect to

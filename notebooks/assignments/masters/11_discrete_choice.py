@@ -152,8 +152,8 @@ for seed in range(5, 9):
 #
 # Write `mended_simulated_choice(utilities, num_people, generator)`. `utilities` has the shape $(J,)$,
 # `num_people` is a whole number, and all randomness comes from `generator`, a `torch.Generator`, so that the
-# same state of it gives the same choices. Return one-hot choices of the dtype of `utilities`, shape
-# (`num_people`, $J$).
+# same state of it gives the same choices, and a second call with it gives others. Return one-hot choices of
+# the dtype of `utilities`, float32 or float64, shape (`num_people`, $J$).
 #
 # <details><summary>Hint</summary>How many random numbers does the function draw, and how many does the model
 # need? Then ask what distribution they have. `torch.rand` takes a shape; chapter 01 makes the right noise of

@@ -284,3 +284,71 @@ def _(logits, values):
     q = logits.softmax(-1)
     z = torch.nn.functional.one_hot(torch.multinomial(q, 1).squeeze(-1), q.shape[-1])
     return (z * values).sum(-1, keepdim=True) * (z - q)
+
+
+# Right values with a gradient that is not, a NaN repaired too late, and axes that are mixed up.
+
+
+@wrong("gaussian_reparameterized", "How they change with log_std")
+def _(mean, log_std, noise):
+    return mean + (log_std.exp().detach() + log_std - log_std.detach()) * noise
+
+
+@wrong("gaussian_kl_to_standard", "no gradient with respect to log_std")
+def _(mean, log_std):
+    std = log_std.detach()
+    return ((2 * std).exp() / 2 + mean.square() / 2 - 0.5 - std).sum(-1)
+
+
+@wrong("gaussian_kl_to_standard", "take no logarithm")
+def _(mean, log_std):
+    std = log_std.exp()
+    return (std.square() / 2 + mean.square() / 2 - 0.5 - std.log()).sum(-1)
+
+
+wrong("gaussian_kl_to_standard", "sigma stands where its square belongs")(
+    lambda mean, log_std: (log_std.exp() / 2 + mean.square() / 2 - 0.5 - log_std).sum(-1)
+)
+
+
+@wrong("exact_elbo", "let none arise")
+def _(logits, log_joint):
+    q = torch.softmax(logits, -1)
+    return torch.nan_to_num(q * (log_joint - q.log())).sum(-1)
+
+
+@wrong("exact_elbo", "let none arise")
+def _(logits, log_joint):
+    q = torch.softmax(logits, -1)
+    return torch.where(q > 0, q * (log_joint - q.log()), 0.0).sum(-1)
+
+
+@right("exact_elbo")
+def _(logits, log_joint):
+    q = torch.distributions.Categorical(logits=logits)
+    return (q.probs * log_joint).sum(-1) + q.entropy()
+
+
+@wrong("expected_gradient", "returns a tuple")
+def _(logits, values):
+    leaf = logits.detach().requires_grad_()
+    return torch.autograd.grad((torch.softmax(leaf, -1) * values).sum(), leaf)
+
+
+@wrong("expected_gradient", "each row has its own")
+def _(logits, values):
+    q = torch.softmax(logits, -1)
+    return q * (values - (q * values).sum())
+
+
+@wrong("expected_gradient", "respect to the values")
+def _(logits, values):
+    leaf = values.clone().requires_grad_()
+    return torch.autograd.grad((torch.softmax(logits, -1) * leaf).sum(), leaf)[0]
+
+
+@right("expected_gradient")
+def _(logits, values):
+    q = torch.softmax(logits, -1)
+    jacobian = torch.diag_embed(q) - q[:, :, None] * q[:, None, :]
+    return (jacobian @ values[:, :, None])[:, :, 0]

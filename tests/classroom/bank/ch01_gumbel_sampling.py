@@ -163,3 +163,51 @@ wrong("fit_gumbel", "below the mean")(
 )
 wrong("fit_gumbel", "2 results")(lambda x: x.mean())
 wrong("fit_gumbel", "solve for both")(lambda x: (torch.tensor(0.0).double(), torch.tensor(1.0).double()))
+
+
+# Tails that are cut, noise that is shared, and a generator that does not move on.
+
+wrong("gumbel_from_uniform", "the tails are not")(
+    lambda u, loc, scale: loc - scale * torch.log(-torch.log(u.clamp(1e-6, 1 - 1e-6)))
+)
+wrong("gumbel_from_uniform", "the tails are not")(
+    lambda u, loc, scale: loc - scale * torch.log(-torch.log(u + 1e-10) + 1e-10)
+)
+wrong("gumbel_log_density", "sign of ln(scale)")(
+    lambda x, loc, scale: -(x - loc) / scale - torch.exp(-(x - loc) / scale) + math.log(scale)
+)
+wrong("gumbel_log_density", "scale itself is subtracted")(
+    lambda x, loc, scale: -(x - loc) / scale - torch.exp(-(x - loc) / scale) - scale
+)
+wrong("gumbel_log_density", "divided by the scale")(
+    lambda x, loc, scale: (-(x - loc) / scale - torch.exp(-(x - loc) / scale)) / scale
+)
+wrong("gumbel_log_density", "never take its logarithm")(
+    lambda x, loc, scale: torch.log(
+        torch.exp(-(x - loc) / scale - torch.exp(-(x - loc) / scale)) / scale + 1e-30
+    )
+)
+
+
+def _gumbel(u):
+    return -torch.log(-torch.log(u))
+
+
+wrong("gumbel_sampler", "share their noise")(
+    lambda shape, generator: _gumbel(torch.rand(1, generator=generator)).expand(shape)
+)
+wrong("gumbel_sampler", "share their noise")(
+    lambda shape, generator: _gumbel(torch.rand(shape[-1], generator=generator)).expand(shape)
+)
+wrong("gumbel_sampler", "outermost thousandths")(
+    lambda shape, generator: _gumbel(torch.rand(shape, generator=generator).clamp(0.001, 0.999))
+)
+wrong("gumbel_sampler", "must move on")(
+    lambda shape, generator: _gumbel(
+        torch.rand(shape, generator=torch.Generator().manual_seed(generator.initial_seed()))
+    )
+)
+right("gumbel_sampler")(lambda shape, generator: -torch.empty(shape).exponential_(generator=generator).log())
+wrong("safe_gumbel", "tail")(lambda u: torch.nan_to_num(_gumbel(u)))
+wrong("safe_gumbel", "changes the tails")(lambda u: _gumbel(u.clamp(1e-20, 1 - 2.0**-24)))
+right("safe_gumbel")(lambda u: _gumbel(u.double().clamp(1e-300, 1 - 1e-16)).float())

@@ -322,3 +322,35 @@ wrong("mended_batch_sampler", "Along which axis")(
         0, (logits + gumbel(logits.shape, generator)).argmax(0, keepdim=True), 1.0
     )
 )
+
+
+# Almost one-hot, right in float64 only, and a row that gets the logits of another.
+
+wrong("gumbel_max", "however steep")(
+    lambda logits, gumbel_noise: torch.softmax(1e9 * (logits + gumbel_noise), -1)
+)
+wrong("gumbel_max", "where it lies")(lambda logits, gumbel_noise: (logits + gumbel_noise).amax(-1))
+
+
+@wrong("gumbel_max", "whatever its sum is")
+def _(logits, gumbel_noise):
+    sums = logits + gumbel_noise
+    return one_hot(sums.argmax(-1), sums.shape[-1]) * sums
+
+
+@wrong("gumbel_max", "torch.float32")
+def _(logits, gumbel_noise):
+    return one_hot((logits + gumbel_noise).argmax(-1), logits.shape[-1]).double()
+
+
+def _drawn_rows(logits, generator):
+    gumbel_noise = -torch.empty_like(logits).exponential_(generator=generator).log()
+    return one_hot((logits + gumbel_noise).argmax(-1), logits.shape[-1])
+
+
+wrong("mended_batch_sampler", "dtype of the logits")(
+    lambda logits, generator: _drawn_rows(logits, generator).double()
+)
+wrong("mended_batch_sampler", "another row")(
+    lambda logits, generator: _drawn_rows(logits[:1].expand_as(logits), generator).to(logits.dtype)
+)

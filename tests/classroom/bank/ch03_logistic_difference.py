@@ -75,7 +75,7 @@ wrong("hard_bit", "-1 and 1")(lambda logits, noise: torch.sign(logits + noise))
 wrong("hard_bit", "torch.bool")(lambda logits, noise: logits + noise > 0)
 wrong("hard_bit", "torch.float32")(lambda logits, noise: (logits + noise > 0).float())
 wrong("hard_bit", "torch.float64")(lambda logits, noise: (logits + noise > 0).double())
-wrong("hard_bit", "Which sum")(lambda logits, noise: torch.bernoulli(torch.sigmoid(logits)))
+wrong("hard_bit", "draw none inside")(lambda logits, noise: torch.bernoulli(torch.sigmoid(logits)))
 
 
 @wrong("hard_bit", "ambiguous")
@@ -326,7 +326,7 @@ wrong("mended_soft_bits", "cut the gradient")(
 )
 
 
-@wrong("mended_soft_bits", "Through the probability")
+@wrong("mended_soft_bits", "1 - p becomes 0")
 def _(logits, temperature, generator):
     p, u = torch.sigmoid(logits), uniform(logits, generator)
     return torch.sigmoid((torch.log(p) - torch.log(1 - p) + torch.logit(u)) / temperature)
@@ -353,3 +353,62 @@ wrong("mended_soft_bits", "One soft bit for each logit")(
         torch.logit(torch.rand(2, 3, generator=generator, dtype=logits.dtype)) / temperature
     )
 )
+
+
+# Right on one side of 0 only, clamped probabilities, and diagnoses that used to be another mistake's.
+
+wrong("difference_cdf", "Write each variable")(
+    lambda x, mu_one, mu_two, scale: torch.sigmoid((x - abs(mu_one - mu_two)) / scale)
+)
+wrong("author_probability", "Where p is small")(
+    lambda p, cut, temperature: 1 - torch.exp(-(p + 1e-7) * (1 / cut - 1) ** temperature)
+)
+wrong("author_probability", "sign of ln p")(
+    lambda p, cut, temperature: 1 - torch.exp(-((1 / cut - 1) ** temperature) / p)
+)
+right("author_probability")(lambda p, cut, temperature: -torch.expm1(-p * (1 / cut - 1) ** temperature))
+
+
+def _uniform(logits, generator):
+    u = torch.rand(logits.shape, generator=generator, dtype=logits.dtype)
+    return u.clamp(1e-7, 1 - 1e-7)
+
+
+@wrong("mended_soft_bits", "probability clamped")
+def _(logits, temperature, generator):
+    p = torch.sigmoid(logits).clamp(1e-6, 1 - 1e-6)
+    return torch.sigmoid((torch.logit(p) + torch.logit(_uniform(logits, generator))) / temperature)
+
+
+@wrong("mended_soft_bits", "an exp overflows")
+def _(logits, temperature, generator):
+    return 1 / (1 + torch.exp(-(logits + torch.logit(_uniform(logits, generator))) / temperature))
+
+
+@wrong("mended_soft_bits", "hard bits")
+def _(logits, temperature, generator):
+    sums = logits + torch.logit(_uniform(logits, generator))
+    soft = torch.sigmoid(sums / temperature)
+    return (sums > 0).to(logits.dtype) + soft - soft.detach()
+
+
+@wrong("mended_soft_bits", "noise")
+def _(logits, temperature, generator):
+    gumbel = -torch.log(-torch.log(_uniform(logits, generator)))
+    return torch.sigmoid((logits + gumbel - gumbel) / temperature)
+
+
+@wrong("mended_soft_bits", "sum of two Gumbel variables")
+def _(logits, temperature, generator):
+    one, two = (-torch.log(-torch.log(_uniform(logits, generator))) for _ in range(2))
+    return torch.sigmoid((logits + one + two) / temperature)
+
+
+@wrong("mended_soft_bits", "twice its scale")
+def _(logits, temperature, generator):
+    return torch.sigmoid((logits + 2 * torch.logit(_uniform(logits, generator))) / temperature)
+
+
+@wrong("mended_soft_bits", "float32")
+def _(logits, temperature, generator):
+    return torch.sigmoid((logits + torch.logit(_uniform(logits, generator))) / temperature).double()

@@ -453,3 +453,16 @@ def _(logits, noise, num_categories, temperature):
 @wrong("mended_relaxation", "invalid for input of size")
 def _(logits, noise, num_categories, temperature):
     return torch.softmax(((logits + noise) / temperature).reshape(-1, 20, 10), -1).reshape(-1, 200)
+
+
+# Functions that draw noise of their own, and indices.
+
+wrong("relaxed_one_hot", "draw none inside")(
+    lambda logits, noise, temperature: torch.nn.functional.gumbel_softmax(logits, tau=temperature)
+)
+wrong("straight_through_one_hot", "draw none inside")(
+    lambda logits, noise, temperature: torch.nn.functional.gumbel_softmax(logits, tau=temperature, hard=True)
+)
+wrong("straight_through_one_hot", "numbers of the categories")(
+    lambda logits, noise, temperature: (logits + noise).argmax(-1)
+)

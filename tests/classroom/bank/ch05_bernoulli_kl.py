@@ -323,7 +323,7 @@ wrong("mended_loss_kl", "still cost the same")(lambda logits: of(torch.sigmoid(l
 wrong("mended_loss_kl", "still costs nothing")(lambda logits: of(torch.sigmoid(logits.clamp(min=0))).sum(-1))
 wrong("mended_loss_kl", "name the axis")(lambda logits: of(torch.sigmoid(logits)).sum())
 wrong("mended_loss_kl", "name the axis")(lambda logits: of(torch.sigmoid(logits)).sum(-1).mean())
-wrong("mended_loss_kl", "which the batch")(lambda logits: of(torch.sigmoid(logits)).sum(0))
+wrong("mended_loss_kl", "which axis is which")(lambda logits: of(torch.sigmoid(logits)).sum(0))
 wrong("mended_loss_kl", "One axis too many")(lambda logits: of(torch.sigmoid(logits)))
 wrong("mended_loss_kl", "One axis too many")(lambda logits: of(torch.sigmoid(logits)).sum(-1, keepdim=True))
 wrong("mended_loss_kl", "size of the batch")(lambda logits: of(torch.sigmoid(logits)).sum(-1) / len(logits))
@@ -332,3 +332,34 @@ wrong("mended_loss_kl", "as printed")(
     lambda logits: torch.log(4 * torch.sigmoid(logits) * torch.sigmoid(-logits)).sum(-1)
 )
 wrong("mended_loss_kl", "wrong sign")(lambda logits: -of(torch.sigmoid(logits)).sum(-1))
+
+# what readers of the assignment handed in
+
+wrong("monte_carlo_kl", "counts it twice")(
+    lambda logits, bits: (log_prob(logits, bits).sum(-1).exp() * (log_prob(logits, bits) + LN2).sum(-1)).sum()
+)
+wrong("monte_carlo_kl", "once for each sample")(
+    lambda logits, bits: log_prob(logits, bits).sum(-1).mean() + bits.shape[0] * LN2
+)
+wrong("kl_gradient", "at the prior")(lambda logits, m: (logits - m) / (1 + math.exp(-m)) / (1 + math.exp(m)))
+wrong("kl_gradient", "holds log-odds")(
+    lambda logits, m: torch.sigmoid(logits) - torch.sigmoid(torch.tensor(m, dtype=logits.dtype))
+)
+
+
+def from_logarithms(one, zero, prior=LN2):
+    """Eq. (5) with any two functions for ln theta and ln(1 - theta)."""
+    return lambda x: torch.sigmoid(x) * (one(x) + prior) + torch.sigmoid(-x) * (zero(x) + prior)
+
+
+ln = functional.logsigmoid
+wrong("bernoulli_kl_from_logits", "not 1 - ln theta")(from_logarithms(ln, lambda x: 1 - ln(x)))
+wrong("bernoulli_kl_from_logits", "not -ln theta")(from_logarithms(ln, lambda x: -ln(x)))
+wrong("bernoulli_kl_from_logits", "in the term of k = 0, too")(from_logarithms(ln, ln))
+wrong("bernoulli_kl_from_logits", "never above 0")(
+    from_logarithms(lambda x: functional.softplus(-x), functional.softplus)
+)
+wrong("bernoulli_kl_from_logits", "-ln 2 at logit 0")(from_logarithms(ln, lambda x: ln(-x), -LN2))
+wrong("bernoulli_kl_from_logits", "a `.detach()` has cut off")(
+    lambda x: torch.sigmoid(x).detach() * ln(x) + torch.sigmoid(-x).detach() * ln(-x) + LN2
+)

@@ -444,3 +444,91 @@ def _(loss_of, start, rate, steps, limit):
         with torch.no_grad():
             w -= rate * w.grad
     return w.detach()
+
+
+# what readers of the assignment handed in
+
+
+@wrong("bernoulli_reconstruction", "inside the logarithm")
+def _(x, logits):
+    theta = torch.sigmoid(logits)
+    return -(x * torch.log(theta + 1e-8) + (1 - x) * torch.log(1 - theta + 1e-8)).sum(-1)
+
+
+@wrong("bernoulli_reconstruction", "a constant inside the logarithm")
+def _(x, logits):
+    theta = torch.sigmoid(logits)
+    return -(x * torch.log(theta + 1e-12) + (1 - x) * torch.log(1 - theta + 1e-12)).sum(-1)
+
+
+wrong("bernoulli_reconstruction", "costs more where its logit is larger")(
+    lambda x, logits: (functional.softplus(logits) + x * logits).sum(-1)
+)
+wrong("bernoulli_reconstruction", "not 1 - ln theta")(
+    lambda x, logits: (
+        -(x * functional.logsigmoid(logits) + (1 - x) * (1 - functional.logsigmoid(logits))).sum(-1)
+    )
+)
+LN2 = math.log(2)
+for says, kl in (
+    ("prior's term is missing", lambda c: (kl_of(c) - LN2).sum(-1)),
+    ("for one bit only", lambda c: (kl_of(c) - LN2).sum(-1) + LN2),
+    ("summed over the images", lambda c: kl_of(c).sum()),
+    ("averaged over the images", lambda c: kl_of(c).sum(-1).mean()),
+):
+    wrong("relaxed_vae_loss", says)(lambda x, d, c, kl=kl: pixels_of(x, d).sum(-1).mean(0) + kl(c))
+wrong("relaxed_vae_loss", "probabilities are averaged")(
+    lambda x, d, c: (
+        kl_of(c).sum(-1) + functional.binary_cross_entropy(d.sigmoid().mean(0), x, reduction="none").sum(-1)
+    )
+)
+wrong("relaxed_vae_loss", "squared error")(
+    lambda x, d, c: kl_of(c).sum(-1) + (x - d.sigmoid()).square().sum(-1).mean(0)
+)
+wrong("mended_temperature", "one step ahead")(
+    lambda step, steps, start, floor: start * (floor / start) ** min((step + 1) / steps, 1)
+)
+wrong("mended_temperature", "It rises")(
+    lambda step, steps, start, floor: start * (start / floor) ** (step / steps)
+)
+wrong("mended_temperature", "rounded")(
+    lambda step, steps, start, floor: round(max(floor, start * (floor / start) ** (step / steps)), 2)
+)
+wrong("mended_temperature", "at one step")(
+    lambda step, steps, start, floor: [start * (floor / start) ** (n / steps) for n in range(steps)]
+)
+
+
+@wrong("mended_descent", "has not moved")
+def _(loss_of, start, rate, steps, limit):
+    w = start.clone().requires_grad_(True)
+    for _ in range(steps):
+        loss_of(w).backward()
+        torch.nn.utils.clip_grad_norm_([w], limit)
+        w.grad.zero_()
+        with torch.no_grad():
+            w -= rate * w.grad
+    return w.detach()
+
+
+@wrong("mended_descent", "multiplied by the rate")
+def _(loss_of, start, rate, steps, limit):
+    w = start.clone().requires_grad_(True)
+    for _ in range(steps):
+        w.grad = None
+        loss_of(w).backward()
+        torch.nn.utils.clip_grad_norm_([w], rate * limit)
+        with torch.no_grad():
+            w -= rate * w.grad
+    return w.detach()
+
+
+@wrong("mended_descent", "is it the gradient that is measured")
+def _(loss_of, start, rate, steps, limit):
+    w = start.clone().requires_grad_(True)
+    for _ in range(steps):
+        (slope,) = torch.autograd.grad(loss_of(w), w)
+        step = rate * slope
+        with torch.no_grad():
+            w -= step * min(1.0, limit / step.norm().item())
+    return w.detach()

@@ -234,11 +234,11 @@ wrong("code_perplexity", "must sum to 1 before")(
 wrong("code_perplexity", "One axis too many")(
     lambda probabilities: torch.exp(-torch.xlogy(probabilities, probabilities).sum(-1))
 )
-wrong("code_perplexity", "which the batch?")(
+wrong("code_perplexity", "which axis is which")(
     lambda probabilities: torch.exp(-torch.xlogy(probabilities.mean(1), probabilities.mean(1)).sum(-1))
 )
 wrong("code_perplexity", "torch.int64")(lambda probabilities: (probabilities.mean(0) > 0.01).sum(-1))
-wrong("code_perplexity", "First the share")(
+wrong("code_perplexity", "This is K")(
     lambda probabilities: torch.full(probabilities.shape[1:2], probabilities.shape[-1]).double()
 )
 wrong("code_perplexity", "NaN")(
@@ -337,8 +337,60 @@ wrong("prior_codes", "as likely as every other")(
 wrong("prior_codes", "Hand the generator on")(
     lambda s, n, k, generator: one_hot(torch.randint(k, (s, n)), k).float()
 )
-wrong("prior_codes", "Set no seed inside")(
+wrong("prior_codes", "a seed set inside")(
     lambda s, n, k, generator: one_hot(
         torch.randint(k, (s, n), generator=torch.Generator().manual_seed(0)), k
     ).float()
 )
+
+# what readers of the assignment handed in
+
+wrong("categorical_kl_to_uniform", "The logits stand where ln pi belongs")(
+    lambda x: (x.softmax(-1) * (x + math.log(x.shape[-1]))).sum((-1, -2))
+)
+wrong("categorical_kl_to_uniform", "ln N stands")(
+    lambda x: (x.softmax(-1) * (x.log_softmax(-1) + math.log(x.shape[1]))).sum((-1, -2))
+)
+wrong("categorical_kl_to_uniform", "over the variables")(
+    lambda x: (x.softmax(1) * (x.log_softmax(1) + math.log(x.shape[-1]))).sum((-1, -2))
+)
+wrong("code_perplexity", "wherever every category occurs")(lambda p: (p.mean(0) > 0).to(p.dtype).sum(-1))
+wrong("code_perplexity", "likeliest category only")(
+    lambda p: torch.special.entr(one_hot(p.argmax(-1), p.shape[-1]).to(p.dtype).mean(0)).sum(-1).exp()
+)
+wrong("code_perplexity", "probabilities already")(
+    lambda p: torch.special.entr(p.softmax(-1).mean(0)).sum(-1).exp()
+)
+wrong("code_perplexity", "share of its maximum")(
+    lambda p: torch.special.entr(p.mean(0)).sum(-1) / math.log(p.shape[-1])
+)
+wrong("prior_codes", "Is anything drawn")(  # one category after the other
+    lambda s, n, k, generator: one_hot((torch.arange(s * n) % k).reshape(s, n), k).float()
+)
+wrong("prior_codes", "Draw from the generator itself")(
+    lambda s, n, k, generator: one_hot(
+        torch.randint(k, (s, n), generator=torch.Generator().manual_seed(generator.initial_seed())), k
+    ).float()
+)
+wrong("prior_codes", "tell `one_hot` how many there are")(
+    lambda s, n, k, generator: one_hot(torch.randint(k, (s, n), generator=generator)).float()
+)
+wrong("prior_codes", "dealt out evenly")(  # the same number of samples for each category
+    lambda s, n, k, generator: one_hot(
+        torch.stack([torch.randperm(s, generator=generator) for _ in range(n)], 1) % k, k
+    ).float()
+)
+wrong("prior_codes", "are some repeated")(  # the second half of the samples is the first
+    lambda s, n, k, generator: one_hot(
+        torch.randint(k, ((s + 1) // 2, n), generator=generator).repeat(2, 1)[:s], k
+    ).float()
+)
+
+
+@right("prior_codes")
+def _(num_samples, num_variables, num_categories, generator):
+    drawn = torch.randn(num_samples, num_variables, num_categories, generator=generator)
+    return one_hot(drawn.argmax(-1), num_categories).float()  # any noise, if all have the same
+
+
+wrong("code_perplexity", "First the share")(lambda p: torch.special.entr(p.mean(0)).sum(-1).square())

@@ -49,7 +49,7 @@ wrong("score_function_gradient", "A sigmoid")(
 wrong("score_function_gradient", "Only the drawn category's logit")(
     lambda logits, codes, values: (values[:, None] * codes * (1 - logits.softmax(-1))).mean(0)
 )
-wrong("score_function_gradient", "mean of the drawn codes")(
+wrong("score_function_gradient", "A mean over the drawn samples")(
     lambda logits, codes, values: (values[:, None] * (codes - codes.mean(0))).mean(0)
 )
 wrong("score_function_gradient", "This is f ln q")(
@@ -323,3 +323,46 @@ def _(values, log_q):
     loss = (values + values.detach() * (log_q - log_q.detach())).mean()
     loss.backward()
     return loss
+
+
+# what readers of the assignment handed in
+
+
+@wrong("score_function_gradient", "A mean over the drawn samples was taken off")
+def _(logits, codes, values):
+    return ((values - values.mean())[:, None] * (codes - logits.softmax(-1))).mean(0)
+
+
+@right("leave_one_out_gradient")  # the baselines sum to the values, so that no pi is needed
+def _(logits, codes, values):
+    return ((values - values.mean())[:, None] * codes).sum(0) / (len(values) - 1)
+
+
+for says, first, second in (
+    ("f is taken at theta", lambda t, c: t * (1 - t) * 3 * (t - c) ** 2, None),
+    ("the same again", lambda t, c: t * (1 - t) * 3 * ((1 - t) * c**2 + t * (1 - c) ** 2), None),
+    ("E[f(z)] itself", lambda t, c: t * (1 - c) ** 3 - (1 - t) * c**3, None),
+    ("the likelier bit", None, lambda t, c: t * (1 - t) * 3 * ((t > 0.5).to(t.dtype) - c) ** 2),
+):
+
+    @wrong("exact_and_straight_through", says)
+    def _(logits, c, first=first, second=second):
+        theta, _, exact, through = _both(logits, c)
+        return first(theta, c) if first else exact, second(theta, c) if second else through
+
+
+wrong("mended_surrogate", "there twice")(
+    lambda values, log_q: (values * (log_q - log_q.detach()) + 2 * values - values.detach()).mean()
+)
+
+
+@wrong("mended_surrogate", "called on it outside")
+def _(values, log_q):
+    surrogate = (values.detach() * (log_q - log_q.detach()) + values).mean()
+    surrogate.backward(retain_graph=True)
+    return surrogate
+
+
+@right("mended_surrogate")
+def _(values, log_q):
+    return (values * (log_q - log_q.detach()).exp()).mean()

@@ -290,3 +290,40 @@ wrong("mended_evaluation", "nothing is charged")(
 wrong("mended_evaluation", "never called")(
     lambda logits, gumbel_noise, log_joint: -log_prob(hard(logits, gumbel_noise), logits).mean(0)
 )
+
+# what readers of the assignment handed in
+
+wrong("multi_sample_bound", "thousands apart")(lambda w: (w - w.mean(0)).exp().mean(0).log() + w.mean(0))
+for says, error in (
+    ("errors of the two models were added", lambda a, b: (a.std() + b.std()) / len(a) ** 0.5),
+    ("N - 1 divides twice", lambda a, b: (a - b).std() / (len(a) - 1) ** 0.5),
+    ("half of an interval", lambda a, b: 1.96 * (a - b).std() / len(a) ** 0.5),
+):
+    wrong("difference_of_models", says)(lambda a, b, error=error: ((a - b).mean(), error(a, b)))
+wrong("difference_of_models", "lost their signs")(
+    lambda a, b: ((a - b).abs().mean(), (a - b).std() / len(a) ** 0.5)
+)
+wrong("difference_of_models", "the sum of the differences")(
+    lambda a, b: ((a - b).sum(), (a - b).std() * len(a) ** 0.5)
+)
+wrong("effective_sample_size", "1 whatever the weights")(
+    lambda w: (2 * w.logsumexp(0) - 2 * w.logsumexp(0)).exp()
+)
+wrong("effective_sample_size", "log-weights were squared")(
+    lambda w: (2 * w.logsumexp(0) - (w**2).logsumexp(0)).exp()
+)
+wrong("effective_sample_size", "A factor S is left over")(lambda w: len(w) / w.softmax(0).square().sum(0))
+wrong("mended_evaluation", "The noise is in ln q, too")(
+    lambda logits, g, joint: (
+        joint(z := hard(logits, g)) - (z * (logits + g).log_softmax(-1)).sum((-1, -2))
+    ).mean(0)
+)
+wrong("mended_evaluation", "Probabilities were subtracted")(
+    lambda logits, g, joint: (joint(z := hard(logits, g)) - (z * logits.softmax(-1)).sum((-1, -2))).mean(0)
+)
+wrong("mended_evaluation", "The prior is counted twice")(
+    lambda logits, g, joint: (
+        joint(z := hard(logits, g))
+        - (z * (logits.log_softmax(-1) + math.log(logits.shape[-1]))).sum((-1, -2))
+    ).mean(0)
+)

@@ -95,7 +95,7 @@ wrong("expected_maximum", "name the axis")(
 wrong("expected_maximum", "a shift in each row")(
     lambda v, s: s * ((v / s).clamp(-90, 90).exp().sum(-1).log() + EULER)
 )
-wrong("expected_maximum", "Take the scale out")(lambda v, s: s * ((v / s).exp().mean(-1).log() + EULER))
+wrong("expected_maximum", "Take the scale out")(lambda v, s: s * ((v / s).exp().sum(-1).log2() + EULER))
 
 # shares_after_adding
 
@@ -265,7 +265,7 @@ def _(utilities, num_people, generator):
 def _(utilities, num_people, generator):
     rows = [utilities + gumbel(utilities.shape, generator) for _ in range(num_people)]
     best = torch.stack([row.argmax() for row in rows])
-    return torch.zeros(num_people, len(utilities)).double().scatter(1, best[:, None], 1.0)
+    return torch.zeros(num_people, len(utilities)).to(utilities.dtype).scatter(1, best[:, None], 1.0)
 
 
 def simulation(says):
@@ -298,7 +298,7 @@ simulation("smallest total")(lambda v, n, g: -(v + gumbel((n, 6), g)))
 simulation("added to probabilities")(lambda v, n, g: v.softmax(-1) + gumbel((n, 6), g))
 simulation("every alternative is equally likely")(lambda v, n, g: 0 * v + gumbel((n, 6), g))
 simulation("Hand on the generator")(lambda v, n, g: v + gumbel((n, 6), None))
-simulation("Set no seed inside")(lambda v, n, g: v + gumbel((n, 6), g.manual_seed(1)))
+simulation("a seed set inside")(lambda v, n, g: v + gumbel((n, 6), g.manual_seed(1)))
 simulation("of its own, of scale 1")(lambda v, n, g: v + gumbel((n, 6), g) / 0.5)
 simulation("Pairs of people")(lambda v, n, g: v + gumbel((n // 2, 6), g).repeat_interleave(2, 0))
 simulation("Pairs of people")(lambda v, n, g: v + gumbel((n // 2, 6), g).repeat(2, 1))
@@ -308,4 +308,43 @@ wrong("mended_simulated_choice", "an index becomes one-hot")(
 wrong("mended_simulated_choice", "still a softmax")(lambda v, n, g: (v + gumbel((n, 6), g)).softmax(-1))
 wrong("mended_simulated_choice", ".to(utilities.dtype)")(
     lambda v, n, g: one_hot((v + gumbel((n, 6), g)).argmax(-1), 6)
+)
+
+# what readers of the assignment handed in
+
+wrong("choice_probabilities", "All entries sum to 1 together")(
+    lambda v, scale: (v / scale).flatten().softmax(0).reshape(v.shape)
+)
+wrong("choice_probabilities", "in units of the noise")(lambda v, scale: v / scale)
+wrong("choice_probabilities", "The probabilities were divided")(lambda v, scale: v.softmax(-1) / scale)
+wrong("expected_maximum", "constant is rounded")(
+    lambda v, scale: scale * ((v / scale).logsumexp(-1) + 0.5772)
+)
+wrong("expected_maximum", "A mean over the alternatives")(
+    lambda v, scale: scale * ((v / scale).exp().mean(-1).log() + EULER)
+)
+wrong("shares_after_adding", "beside alternative i")(
+    lambda s, ratio, i: torch.cat([s[: i + 1], ratio * s[[i]], s[i + 1 :]]) / (1 + ratio * s[i])
+)
+for says, expectation in (
+    ("A sigmoid compares", torch.sigmoid),
+    ("the best alternative only", lambda v: one_hot(v.argmax(-1), v.shape[-1]).to(v.dtype)),
+    ("Utilities stand where", lambda v: v),
+    ("Log-probabilities stand where", lambda v: v.log_softmax(-1)),
+):
+    wrong("log_likelihood_gradient", says)(
+        lambda x, y, b, expectation=expectation: torch.einsum("nj,njd->d", y - expectation(x @ b), x) / len(x)
+    )
+wrong("mended_simulated_choice", "Draw from the generator itself")(
+    lambda v, n, g: choose(v + gumbel((n, len(v)), torch.Generator().manual_seed(g.initial_seed())))
+)
+wrong("mended_simulated_choice", "torch.float64")(  # right for float64 only
+    lambda v, n, g: choose(v.double() + gumbel((n, len(v)), g))
+)
+wrong("mended_simulated_choice", "Is anything drawn")(  # the shares themselves, rounded
+    lambda v, n, g: choose(
+        torch.eye(len(v), dtype=v.dtype)[
+            torch.searchsorted(v.softmax(-1).cumsum(0), (torch.arange(n).to(v.dtype) + 0.5) / n)
+        ]
+    )
 )
