@@ -17,7 +17,6 @@ import os
 import re
 import shutil
 import tempfile
-import time
 import unicodedata
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -43,12 +42,11 @@ ODD = re.compile(
 
 @dataclass
 class Mark:
-    """What a student gets: points by task, None where nothing could be graded, and what was noticed."""
+    """What a student gets: points by task, none where nothing could be graded, and what was noticed."""
 
     student: str
     points: dict[str, float] = field(default_factory=dict)
     note: str = ""
-    seconds: float = 0.0
 
 
 class Unreadable(Exception):
@@ -130,7 +128,7 @@ def odd_of(notebook: NotebookNode, release: NotebookNode) -> list[str]:
 
 def grade(name: str, student: str, notebook: NotebookNode, template: Path, out: Path) -> Mark:
     """Grade one student's notebook; whatever is wrong with it ends in the note."""
-    since, mark = time.perf_counter(), Mark(student)
+    mark = Mark(student)
     release = nbformat.read(template / "release" / name / f"{name}.ipynb", as_version=4)
     lacking = sorted(set(marks_of(release)) - set(marks_of(notebook)))
     odd = odd_of(notebook, release)
@@ -146,7 +144,7 @@ def grade(name: str, student: str, notebook: NotebookNode, template: Path, out: 
             write(out / kind / student / f"{name}.{end}", page)
     except Exception as error:
         notes.append(f"could not be graded: {(str(error).strip() or repr(error)).splitlines()[-1][:200]}")
-    mark.note, mark.seconds = "; ".join(notes), round(time.perf_counter() - since, 1)
+    mark.note = "; ".join(notes)
     return mark
 
 

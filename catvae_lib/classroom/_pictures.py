@@ -4,6 +4,7 @@ Every axis keeps its limits: what moves on the screen has moved.
 """
 
 import io
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ SHOWN = 30  # draws of the race in its picture
 REACH = (-0.1, 0.12)  # of the averaged gradients
 
 
-class Picture:
+class Picture(ABC):
     """A figure with two axes that outlives a change of its data."""
 
     def __init__(self) -> None:
@@ -44,13 +45,13 @@ class Picture:
         self.canvas.draw()
         self.still = self.canvas.copy_from_bbox(self.figure.bbox)
 
+    @abstractmethod
     def draw(self) -> list[Artist]:
         """Make axes, labels and empty marks; return what will move, in the order of drawing."""
-        raise NotImplementedError
 
+    @abstractmethod
     def move(self, data: Any, values: dict[str, float]) -> None:
         """Put the marks where the data says."""
-        raise NotImplementedError
 
     def png(self) -> bytes:
         """Return the picture as it stands."""

@@ -5,7 +5,6 @@ and returns if the answer is right. Its name is that of the task and of `check.<
 task in one sentence. All randomness comes from `trial.generator`: the same seed asks the same questions.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,7 +39,7 @@ class Trial:
     """One learner's answer on trial.
 
     Attributes:
-        answer: What was handed in: a function, or a value.
+        answer: The function that was handed in.
         seed: Of the questions.
         name: Of the answer, as a learner wrote it.
         seconds: Limit of one call.
@@ -184,28 +183,6 @@ class Trial:
         self.cases += 1
         if not holds:
             raise Mistake(came, expected, hint, tried)
-
-    def value(
-        self,
-        expected: float,
-        *,
-        known: Sequence[tuple[float, str]] = (),
-        hint: str = "",
-        tolerance: float = 1e-4,
-    ) -> None:
-        """Demand that the answer is a number; `known` are wrong ones with their sentences."""
-        self.cases += 1
-        held = (
-            self.answer.item()
-            if isinstance(self.answer, Tensor) and self.answer.numel() == 1
-            else self.answer
-        )
-        if isinstance(held, bool) or not isinstance(held, int | float):
-            raise Mistake(show(held), "a number", "Hand over the number itself.")
-        if math.isclose(held, expected, rel_tol=tolerance, abs_tol=tolerance):
-            return
-        said = next((words for wrong, words in known if math.isclose(held, wrong, rel_tol=tolerance)), hint)
-        raise Mistake(show(held), "another number", said)
 
     def _formed(
         self, case: tuple[Any, ...], wanted: tuple[Tensor, ...], hint: str = ""

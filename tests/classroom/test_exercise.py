@@ -168,17 +168,6 @@ def test_several_results_are_demanded() -> None:
     assert "shape" in answered(lambda x: (x, x), two)
 
 
-def test_a_number_is_checked_with_its_known_mistakes() -> None:
-    def half(trial: Trial) -> None:
-        """Return one half."""
-        trial.value(0.5, known=[(2.0, "That is its inverse.")], hint="Divide 1 by 2.")
-
-    Verdict("half", half)(0.5)
-    Verdict("half", half)(torch.tensor(0.5))
-    assert "inverse" in answered(2.0, half) and "Divide" in answered(3.0, half)
-    assert "a number" in answered("0.5", half) and "a number" in answered(True, half)
-
-
 def test_the_statistical_tests_of_a_check_are_limited() -> None:
     def many(trial: Trial) -> None:
         """Test too often."""
@@ -196,7 +185,7 @@ def test_an_unknown_check_names_those_that_are_near() -> None:
     with pytest.raises(ValueError, match="seed"):
         check.gumbel_sampler(None, seed=-1)
     assert sorted(TASKS) == dir(check)
-    assert [repr(one).split(":")[0] for one in check] == [f"check.{name}" for name in TASKS]
+    assert repr(check.gumbel_sampler).startswith("check.gumbel_sampler: Draw Gumbel noise")
 
 
 def test_a_notebook_shows_the_words_alone() -> None:
