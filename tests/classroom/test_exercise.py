@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from catvae_lib.classroom import trial as trials
-from catvae_lib.classroom._compare import symptom
+from catvae_lib.classroom._compare import show_both, symptom
 from catvae_lib.classroom.exercise import NotYet, Verdict, check
 from catvae_lib.classroom.trial import TASKS, Trial
 
@@ -46,11 +46,13 @@ def endless(x: Tensor) -> Tensor:
 
 
 def stubborn(x: Tensor) -> Tensor:
-    while True:
+    for _ in range(3):
         try:
-            x = x + 0
+            time.sleep(2)
         except:  # noqa: E722
             continue
+    time.sleep(2)
+    return 2 * x
 
 
 def blank(x: Tensor) -> Tensor:
@@ -177,6 +179,26 @@ def test_the_statistical_tests_of_a_check_are_limited() -> None:
     with pytest.raises(AssertionError, match="at most 10"):
         Verdict("many", many)(None)
     assert trials.FALSE_ALARM * trials.MOST_TESTS <= 1e-6
+
+
+def test_a_mean_is_told_from_one_that_hoeffding_s_bound_excludes() -> None:
+    # n = 1000: sqrt(ln(2e7) / 2000) = 0.0917
+    def share(trial: Trial) -> None:
+        """Return the share of ones."""
+        ones = torch.zeros(1000)
+        ones[: trial.answer] = 1
+        trial.mean(ones, 0.5, (0, 1), tried="", hint="Not that often.")
+
+    Verdict("share", share)(591)
+    assert "within 0.092" in answered(592, share) and "Not that often" in answered(408, share)
+
+
+def test_what_came_out_and_what_was_expected_never_look_the_same() -> None:
+    said = answered(lambda x: 2 * x * (1 + 1e-5)).splitlines()
+    came, expected = (line.split(":", 1)[1].strip() for line in said[2:4])
+    assert came != expected and came.count(",") == expected.count(",") == 2  # all three entries
+    many = [torch.ones(40), torch.ones(40).index_fill(0, torch.tensor([33]), 2.0)]
+    assert show_both(*many) == ("[33]: 1", "[33]: 2")
 
 
 def test_an_unknown_check_names_those_that_are_near() -> None:
