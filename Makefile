@@ -33,7 +33,7 @@ doctor: ## check this machine, before or after the installation, and say what to
 run: $(READY) ## execute the chapters that changed; store their outputs and pictures (ALL=1, ONLY=06)
 	$(BIN)/python tools/execute.py $(if $(ALL),--all) $(if $(ONLY),--only $(ONLY))
 
-test: $(READY) ## lint, types, unit tests, every notebook's outputs compared, and what nbval cannot see
+test: $(READY) ## lint, types, unit tests, every notebook's outputs compared, what nbval cannot see, and a browser
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict catvae_lib
@@ -43,6 +43,7 @@ test: $(READY) ## lint, types, unit tests, every notebook's outputs compared, an
 		--nbval --nbval-current-env --nbval-cell-timeout=300 \
 		$(wildcard notebooks/*.ipynb notebooks/assignments/solutions/*.ipynb)
 	$(BIN)/python tools/check.py --fresh $(FRESH)
+	sh tests/browser/run.sh $(BIN) --if-found
 
 site: $(READY) ## build the web book into .cache/site; the first time npm brings one file, MathJax
 	$(BIN)/python tools/web.py
@@ -68,11 +69,7 @@ test-hub: $(READY) ## a class on a JupyterHub, end to end; gets the hub, and its
 	$(BIN)/python tests/classroom/hub.py .cache/hub
 
 test-browser: $(READY) ## the web book and JupyterLab in Chromium; npm brings playwright-core and axe-core into .cache/browser
-	npm install --silent --no-fund --prefix .cache/browser playwright-core@1.65.1 axe-core@4.14.1
-	$(BIN)/python tools/web.py
-	BROWSER_TOOLS=.cache/browser node tests/browser/site.mjs .cache/site .cache/browser/node_modules/axe-core/axe.min.js
-	BROWSER_TOOLS=.cache/browser OMP_NUM_THREADS=1 node tests/browser/lab.mjs . $(BIN)/jupyter \
-		notebooks/01_gumbel_sampling.ipynb notebooks/04_softmax_relaxation.ipynb notebooks/06_training_a_bernoulli_vae.ipynb
+	sh tests/browser/run.sh $(BIN)
 
 # What a reader tries out does not replace the book's figures.
 lab: export CATVAE_FIGURES := $(CURDIR)/.cache/lab-figures

@@ -6,7 +6,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 
 from catvae_lib import __version__
-from web import alt_texts, to_rst
+from web import labels, picture_file, to_rst
 
 project = "Categorical VAEs and the Gumbel trick"
 author = ""
@@ -60,16 +60,22 @@ def read_docstring(app: Sphinx, what: str, name: str, obj: object, options: obje
 
 
 def describe_pictures(app: Sphinx, doctree: nodes.document) -> None:
-    """Give a chapter's pictures their alt texts; a browser fetches each when it comes near the screen."""
+    """Give a chapter's pictures their alt texts, and lines in place of pixels where the book has them.
+
+    A browser fetches each when it comes near the screen.
+    """
     images, source = list(doctree.findall(nodes.image)), Path(doctree["source"])
     for image in images:
         image["loading"] = "lazy"
     if source.suffix == ".ipynb":
-        for image, alt in zip(images, alt_texts(source), strict=True):
-            image["alt"] = alt
+        for image, label in zip(images, labels(source), strict=True):
+            image["alt"] = label["alt"]
+            file = picture_file(Path(app.srcdir) / "figures", label["figure"])
+            if file.suffix == ".svg":
+                image["uri"] = f"/figures/{file.name}"
 
 
 def setup(app: Sphinx) -> None:
     """Connect the two steps above."""
     app.connect("autodoc-process-docstring", read_docstring, priority=400)  # napoleon has 500
-    app.connect("doctree-read", describe_pictures)
+    app.connect("doctree-read", describe_pictures, priority=400)  # Sphinx collects the files at 500

@@ -81,8 +81,10 @@ def test_a_first_run_stores_everything_and_a_second_nothing(root: Path, run) -> 
             "01_figure.ipynb",
             "01_first.json",
             "01_first.png",
+            "01_first.svg",
             "01_second.json",
             "01_second.png",
+            "01_second.svg",
             "02_other.ipynb",
         )
     ]
@@ -168,7 +170,8 @@ def test_a_picture_no_longer_drawn_is_removed_and_one_chapter_can_be_chosen(root
     append(root / "notebooks" / "source" / "02_other.py", "print(1)\n")
     executed, _ = run("--only", "01")
     assert executed == ["01_figure"]
-    assert sorted(contents(root)) == ["01_figure.ipynb", "01_first.json", "01_first.png", "02_other.ipynb"]
+    left = ["01_figure.ipynb", "01_first.json", "01_first.png", "01_first.svg", "02_other.ipynb"]
+    assert sorted(contents(root)) == left
     _, printed = run("--only", "7", code=1)
     assert "No chapter 7" in printed
 

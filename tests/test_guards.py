@@ -277,6 +277,13 @@ def test_damaged_data_of_a_picture_is_found(book: Path, content: bytes) -> None:
     assert "01_good.json cannot be read (" in found and found.endswith("run `make test` again")
 
 
+def test_words_too_faint_to_read_are_found(book: Path) -> None:
+    stored = book / "figures" / "01_good.json"
+    stored.write_text(json.dumps(json.loads(stored.read_text()) | {"faintest": ["mean", 4.49]}))
+    (found,) = findings(book)
+    assert "the contrast of 'mean' is 4.49:1, below 4.5:1" in found
+
+
 def test_a_picture_that_no_notebook_shows_is_found(book: Path) -> None:
     (book / "figures" / "01_old.png").touch()
     assert findings(book) == ["figures/01_old.png is shown by no notebook: delete it"]

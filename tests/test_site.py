@@ -165,13 +165,15 @@ def test_what_a_chapter_says_of_itself() -> None:
         web.facts(notebook)
 
 
-def test_the_pages_made_of_a_chapter() -> None:
+def test_the_pages_made_of_a_chapter(tmp_path: Path) -> None:
     book = {Chapter(Path("01_title.py"), Path("01_title.ipynb")): chapter_cells()}
     assert "(chapters/01_title.ipynb)" in web.map_page(book)
     page = web.claims_page(book, ROOT)
     row = "| [`01.mean`](#claim-01.mean) | 0.5 | = | 0.5 | 0.1 | closed form: \\$1/2\\$ \\| a\\_b |"
     assert row in page and "was built on 20" in page and "torch 2" in page
-    assert ":::{figure} figures/01_Bell.png\n:alt: A bell curve." in web.gallery_page(book)
+    assert ":::{figure} figures/01_Bell.png\n:alt: A bell curve." in web.gallery_page(book, tmp_path)
+    (tmp_path / "01_Bell.svg").touch()
+    assert ":::{figure} figures/01_Bell.svg" in web.gallery_page(book, tmp_path)
 
 
 def test_the_stamp_names_a_day_only_where_the_chapter_was_executed(
@@ -241,7 +243,10 @@ def test_the_built_site(site: Path, record_property: Callable[[str, object], Non
         page = by_name[f"chapters/{chapter.name}.html"]
         solutions = sum("solution" in cell.metadata.get("tags", []) for cell in notebook.cells)
         assert solutions >= 3 and page.folds == solutions and page.unfolded == []
-        assert page.alts == web.alt_texts(chapter.notebook) and len(page.alts) >= 2
+        assert page.alts == [label["alt"] for label in web.labels(chapter.notebook)] and len(page.alts) >= 2
+        lines = [label["figure"] for label in web.labels(chapter.notebook)]
+        lines = [f"{name}.svg" for name in lines if (ROOT / "figures" / f"{name}.svg").exists()]
+        assert lines == [Path(address).name for address in page.fetched if address.endswith(".svg")]
         drawn += page.alts
     assert by_name["gallery.html"].alts == drawn
     assert '"temperatur' in (site / "searchindex.js").read_text(encoding="utf-8")

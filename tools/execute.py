@@ -100,7 +100,8 @@ def execute(chapter: Chapter, root: Path) -> Row:
     staging.mkdir(parents=True)
     inputs, start = inputs_digest(chapter, root), time.perf_counter()
     notebook = run_cells(chapter, staging)
-    drawn, shown = {path.name for path in staging.iterdir()}, set(names(notebook))
+    drawn = {path.name for path in staging.iterdir() if path.suffix != ".svg"}  # not every picture has one
+    shown = set(names(notebook))
     if odd := sorted(drawn ^ {f"{name}.{kind}" for name in shown for kind in ("png", "json")}):
         where = f"{chapter.name}: drawn but not shown, or shown but not drawn"
         raise ChapterError(f"{where}: {', '.join(odd)}; nothing was stored: run again\n")

@@ -11,6 +11,7 @@ from nbformat import NotebookNode
 from book import Chapter, pictures
 
 MOST_RTOL = 0.05  # a wider tolerance would pass almost any curve
+LEAST_CONTRAST = 4.5  # what WCAG 2, level AA, asks of words of ordinary size
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -93,6 +94,11 @@ def _check_picture(name: str, alt: str | None, shown: str, stored: Path, fresh: 
     png = base64.b64encode((stored / f"{name}.png").read_bytes()).decode()
     if record.get("alt") != alt or "".join(shown.split()) != png:
         findings.append("the notebook shows another picture or alt text: run `make run`")
+    word, contrast = record.get("faintest") or ("", LEAST_CONTRAST)
+    if contrast < LEAST_CONTRAST:
+        findings.append(
+            f"the contrast of {word!r} is {contrast}:1, below {LEAST_CONTRAST}:1: darken its colour"
+        )
     if fresh is None:
         return findings
     if not (fresh / f"{name}.json").exists():
@@ -109,7 +115,7 @@ def _repeated(found: list[str]) -> list[str]:
 
 def orphans(shown: set[str], stored: Path) -> list[str]:
     """Pictures of a chapter that no notebook shows."""
-    files = sorted(path for path in stored.glob("*_*.*") if path.suffix in {".png", ".json"})
+    files = sorted(path for path in stored.glob("*_*.*") if path.suffix in {".png", ".svg", ".json"})
     return [
         f"figures/{path.name} is shown by no notebook: delete it" for path in files if path.stem not in shown
     ]

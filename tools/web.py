@@ -129,10 +129,16 @@ def claims(cell: NotebookNode) -> list[re.Match[str]]:
     return [match for output in cell.get("outputs", []) for match in CLAIM_LINE.finditer(text_of(output))]
 
 
-def alt_texts(path: Path) -> list[str]:
-    """What each picture of a notebook shows, in their order: myst-nb does not read it from the outputs."""
+def labels(path: Path) -> list[dict[str, str]]:
+    """Name and alt text of each picture of a notebook, in their order: myst-nb does not read them."""
     notebook = nbformat.read(path, as_version=4)
-    return [output.metadata["image/png"]["alt"] for output in pictures(notebook)]
+    return [output.metadata["image/png"] for output in pictures(notebook)]
+
+
+def picture_file(folder: Path, name: str) -> Path:
+    """The file of a picture that the web book shows: lines where they are stored, else pixels."""
+    lines = folder / f"{name}.svg"
+    return lines if lines.exists() else lines.with_suffix(".png")
 
 
 def for_web(notebook: NotebookNode, closing: str) -> NotebookNode:
@@ -241,13 +247,13 @@ def _claim(match: re.Match[str]) -> str:
     return f"| {link} | {numbers} | {source} |"
 
 
-def gallery_page(book: dict[Chapter, NotebookNode]) -> str:
+def gallery_page(book: dict[Chapter, NotebookNode], figures: Path) -> str:
     text = ["# The figures\n\nEvery figure of the book. Its name leads to the cell that draws it.\n"]
     for notebook in book.values():
         text.append(f"## {title(notebook)}\n")
         for label in (output.metadata["image/png"] for output in pictures(notebook)):
             name, caption = label["figure"], label["figure"].partition("_")[2].replace("_", " ")
-            text.append(f":::{{figure}} figures/{name}.png\n:alt: {label['alt']}")
+            text.append(f":::{{figure}} figures/{picture_file(figures, name).name}\n:alt: {label['alt']}")
             text.append(f":loading: lazy\n\n[{caption}](#figure-{name.lower()})\n:::\n")
     return "\n".join(text)
 
@@ -278,10 +284,11 @@ def stage(root: Path, source: Path) -> None:
         closing = f"{stamp(chapter, root)} [Its claims, one by one](#claims-{chapter.number.lower()})."
         write(source / "chapters" / chapter.notebook.name, dump(for_web(notebook, closing)))
     drawn = {name for notebook in book.values() for name in names(notebook)}
-    for lost in {path.stem for path in (source / "figures").glob("*.png")} - drawn:
-        (source / "figures" / f"{lost}.png").unlink()
+    shown = {picture_file(source / "figures", name) for name in drawn}
+    for file in set((source / "figures").iterdir()) - shown:
+        file.unlink()
     made = {"map.md": map_page(book), "equations.md": equations_page(book)}
-    made |= {"claims.md": claims_page(book, root), "gallery.md": gallery_page(book)}
+    made |= {"claims.md": claims_page(book, root), "gallery.md": gallery_page(book, source / "figures")}
     made |= {f"api/{name}": text for name, text in api_pages().items()}
     for name, text in made.items():
         write(source / name, text.encode())

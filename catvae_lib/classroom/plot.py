@@ -15,14 +15,21 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 from cycler import cycler
+from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from catvae_lib._files import write_whole
+from catvae_lib.classroom._readable import faintest
 
-# Okabe and Ito's palette, told apart with every common colour vision. Its yellow is too pale for a line.
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+# Okabe and Ito's palette, told apart with every common colour vision; its yellow is too pale for a line.
+# The orange and the green are darker than theirs: the first three colours can be read as words on white.
+PALETTE = ("#0072B2", "#C65300", "#00684B", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+
+# A picture without pixels of its own is stored as lines too, if the file stays as light as this.
+MOST_SVG = 200_000
 
 # Two runs that agree may be rounded apart: 6 significant digits round by at most 5e-6 of a value, twice.
 RTOL = 1e-5
@@ -62,9 +69,10 @@ def style() -> None:
 def show(fig: Figure, name: str, alt: str, data: Mapping[str, Any], rtol: float = RTOL) -> None:
     """Save a figure as NAME.png and what it plots as NAME.json, show it with its alt text, and close it.
 
-    Both files go to the folder that the environment variable CATVAE_FIGURES names, by default figures/. If
-    CATVAE_PROFILE names another profile than cpu, whose pictures the book stores, the default is
-    .cache/figures-PROFILE.
+    The JSON also names the word that is hardest to read. Line art is saved as NAME.svg too, which the web
+    book shows. The files go to the folder that the environment variable CATVAE_FIGURES names, by default
+    figures/. If CATVAE_PROFILE names another profile than cpu, whose pictures the book stores, the default
+    is .cache/figures-PROFILE.
 
     Args:
         fig: the figure.
@@ -92,13 +100,20 @@ def show(fig: Figure, name: str, alt: str, data: Mapping[str, Any], rtol: float 
     if not 0 <= rtol < 1:
         raise ValueError(f"rtol must lie in [0, 1), got {rtol!r}")
     series = {key: _plain(value) for key, value in data.items()}
-    record = json.dumps({"name": name, "alt": alt, "rtol": rtol, "data": series}, ensure_ascii=False)
-    png = _png(fig)
+    words = faintest(fig)
+    told = {"name": name, "alt": alt, "rtol": rtol, "faintest": words and (words[0], round(words[1], 2))}
+    record = json.dumps(told | {"data": series}, ensure_ascii=False)
+    png, svg = _png(fig), _svg(fig, name)
+    files = {"png": png, "svg": svg, "json": f"{record}\n".encode()}
+    plt.close(fig)
     folder = _folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / f"{name}.png", png)
-        write_whole(folder / f"{name}.json", f"{record}\n".encode())
+        for kind, content in files.items():
+            if content is None:
+                (folder / f"{name}.{kind}").unlink(missing_ok=True)  # of a picture that was line art before
+            else:
+                write_whole(folder / f"{name}.{kind}", content)
     except OSError as error:
         remedy = "set CATVAE_FIGURES to a folder that can be"
         raise OSError(f"{folder} cannot be written ({error.strerror}): {remedy}") from error
@@ -234,8 +249,17 @@ def beside(panels: Mapping[str, Mapping[str, tuple[float, float | None, float | 
 def _png(fig: Figure) -> bytes:
     buffer = io.BytesIO()
     fig.savefig(buffer, format="png", metadata={"Software": None})  # no version: only the picture counts
-    plt.close(fig)
     return buffer.getvalue()
+
+
+def _svg(fig: Figure, name: str) -> bytes | None:
+    """The figure as lines, the same bytes each time; None if it holds an image or would be heavy."""
+    if fig.findobj(lambda artist: isinstance(artist, AxesImage | QuadMesh)):
+        return None
+    buffer = io.BytesIO()
+    with mpl.rc_context({"svg.hashsalt": name}):
+        fig.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    return buffer.getvalue() if buffer.tell() <= MOST_SVG else None
 
 
 def _folder() -> Path:

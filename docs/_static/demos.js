@@ -10,7 +10,7 @@
 
   // ---------------------------------------------------------------- numbers: parameters and noise in, arrays out
 
-  const PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"];
+  const PALETTE = ["#0072B2", "#C65300", "#00684B", "#CC79A7", "#E69F00", "#56B4E9", "#000000"];
   const CORNERS = [[0, 0], [1, 0], [0.5, Math.sqrt(3) / 2]];
   const BARS = 25; // of the soft bit
   const PLACES = range(100).map((i) => (i + 0.5) / 100); // where the soft bit's density is given

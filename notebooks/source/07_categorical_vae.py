@@ -209,8 +209,9 @@ if profile.name != "smoke":
 fig, ax = plt.subplots(figsize=(8, 3.6))
 kinds = ("relaxed objective (not a bound)", "single-sample bound", "multi-sample bound")
 columns = list(zip(*numbers.values(), strict=True))
-for values, kind, marker in zip(columns, kinds, "D^o", strict=True):
-    ax.plot(values, range(len(numbers)), marker, ms=9, label=kind)
+colours = (plot.PALETTE[1], plot.PALETTE[2], plot.PALETTE[0])  # those of chapter 06
+for values, kind, marker, colour in zip(columns, kinds, "D^o", colours, strict=True):
+    ax.plot(values, range(len(numbers)), marker, color=colour, ms=9, label=kind)
 ax.set_yticks(range(len(numbers)), list(numbers))
 ax.set(xlabel="nats per digit (higher is better)", ylim=(3.5, -0.5))
 fig.legend(loc="outside upper center", ncols=3, fontsize=11, handletextpad=0.2)

@@ -390,10 +390,11 @@ with torch.no_grad():
 fig, ax = plt.subplots(figsize=(8, 4.8))
 exact, hard_codes = [[float(number.mean())] * 8 for number in (log_p, elbo)]
 lines = {"relaxed objective": soft, "exact ln p(x)": exact, "ELBO": hard_codes, "Concrete bound": of_density}
-for (name, line), style, i in zip(lines.items(), ("o-", "--", "-.", "s-"), (1, 7, 0, 1), strict=True):
-    ax.semilogx(temperatures, line, style)
+looks = {"o-": (plot.PALETTE[1], 1), "--": ("k", 7), "-.": (plot.PALETTE[2], 0), "s-": ("#555555", 1)}
+for (name, line), (style, (colour, i)) in zip(lines.items(), looks.items(), strict=True):
+    ax.semilogx(temperatures, line, style, color=colour)
     side = "left" if i == 7 else "right"
-    ax.text(temperatures[i], line[i] + 0.9, name, color=ax.lines[-1].get_color(), ha=side)
+    ax.text(temperatures[i], line[i] + 0.9, name, color=colour, ha=side)
 ax.set(xlabel=r"temperature $\lambda$", ylabel="nats per digit (higher is better)")
 alt = "The relaxed objective crosses the exact line near temperature 0.6; the Concrete bound lies far below."
 plot.show(fig, "09_which_number", alt, {"temperature": temperatures, **lines})

@@ -1,7 +1,8 @@
 // node site.mjs SITE AXE [SCREENSHOTS]: every page of the built web book in a browser.
 //
 // No console error, no request to elsewhere, every equation rendered, no sideways scrolling at three widths, no serious
-// accessibility fault, search finds a word (also from file://), and each demonstration moves with its slider.
+// accessibility fault, every internal link resolves, search finds a word (also from file://), and each demonstration
+// moves with its slider.
 
 import fs from "node:fs";
 import http from "node:http";
@@ -26,6 +27,8 @@ const pages = fs
 const { context, close } = await browser();
 const page = context.pages()[0];
 listen(page);
+const links = new Map(); // an internal address: a page that links to it
+const anchors = new Map(); // an address: the ids on its page
 let heaviest = ["", 0];
 let slowest = ["", 0];
 for (const name of pages) {
@@ -47,12 +50,19 @@ for (const name of pages) {
     const faults = [...document.querySelectorAll("mjx-merror, [data-mjx-error]")];
     return [...left, ...faults].map((one) => one.textContent.slice(0, 80));
   });
+  const { ids, hrefs } = await page.evaluate(() => ({
+    ids: [...document.querySelectorAll("[id], a[name]")].flatMap((one) => [one.id, one.name]),
+    hrefs: [...document.querySelectorAll("a[href]")].map((one) => one.href),
+  }));
+  anchors.set(`${origin}/${name}`, new Set(ids));
+  for (const href of hrefs.filter((one) => one.startsWith(origin))) links.set(href, name);
   for (const text of bare) problem(name, `an equation is not rendered: ${text}`);
   for (const width of [375, 768, 1440]) {
     await page.setViewportSize({ width, height: 900 });
     const wide = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
     if (wide > 1) problem(name, `scrolls sideways by ${wide} px at ${width} px`);
     if (shots && [375, 1440].includes(width)) {
+      await page.waitForTimeout(700); // the sidebar slides away
       fs.mkdirSync(shots, { recursive: true });
       await page.screenshot({ path: path.join(shots, `${name.replaceAll("/", "-")}-${width}.png`) });
     }
@@ -61,6 +71,14 @@ for (const name of pages) {
   const found = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
   for (const fault of found.violations.filter((one) => ["serious", "critical"].includes(one.impact)))
     problem(name, `${fault.id}, ${fault.nodes.length} times: ${fault.nodes[0].html.slice(0, 160)}`);
+}
+const status = new Map();
+for (const [href, name] of links) {
+  const [address, fragment] = href.split("#");
+  if (!status.has(address)) status.set(address, (await context.request.get(address)).status());
+  const ids = anchors.get(address);
+  if (status.get(address) !== 200) problem(name, `the link ${href} leads nowhere`);
+  else if (fragment && ids && !ids.has(decodeURIComponent(fragment))) problem(name, `no place is called ${href}`);
 }
 for (const start of [origin, `file://${site}`]) {
   await page.goto(`${start}/search.html?q=temperature`);
@@ -81,7 +99,7 @@ for (let number = 0; number < (await demos.count()); number++) {
   await page.waitForTimeout(300);
   if (before.equals(await demo.screenshot())) problem("demonstrations", `number ${number + 1} does not move`);
 }
-console.log(`${pages.length} pages; heaviest ${heaviest[0]}, ${(heaviest[1] / 1e6).toFixed(2)} MB; slowest ${slowest[0]}, ${slowest[1]} ms`);
+console.log(`${pages.length} pages, ${links.size} internal links; heaviest ${heaviest[0]}, ${(heaviest[1] / 1e6).toFixed(2)} MB; slowest ${slowest[0]}, ${slowest[1]} ms`);
 await close();
 server.close();
 finish("the web book");

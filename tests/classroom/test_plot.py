@@ -33,15 +33,28 @@ def draw() -> plt.Figure:
 
 def test_both_files_are_written_and_the_figure_is_closed(folder: Path) -> None:
     plot.show(draw(), "01_line", ALT, {"y": [1, 2.5]}, rtol=1e-3)
-    assert sorted(path.name for path in folder.iterdir()) == ["01_line.json", "01_line.png"]
+    assert sorted(path.name for path in folder.iterdir()) == ["01_line.json", "01_line.png", "01_line.svg"]
     assert (folder / "01_line.png").read_bytes().startswith(b"\x89PNG")
-    assert json.loads((folder / "01_line.json").read_text()) == {
+    record = json.loads((folder / "01_line.json").read_text())
+    assert record == {
         "name": "01_line",
         "alt": ALT,
         "rtol": 1e-3,
+        "faintest": [record["faintest"][0], 21.0],
         "data": {"y": [1, 2.5]},
     }
     assert plt.get_fignums() == []
+
+
+def test_line_art_is_stored_as_lines_too_and_pixels_are_not(folder: Path) -> None:
+    plot.show(draw(), "01_line", ALT, {"y": [1]})
+    assert (folder / "01_line.svg").read_bytes().startswith(b"<?xml")
+    plot.show(plot.image_grid({"digits": [[0.0, 1.0, 1.0, 0.0]]}, (2, 2)), "01_line", ALT, {"y": [1]})
+    assert not (folder / "01_line.svg").exists()
+    fig, ax = plt.subplots()
+    ax.plot(np.random.default_rng(0).random(2000), "o")
+    plot.show(fig, "01_dots", ALT, {"y": [1]})
+    assert (folder / "01_dots.png").exists() and not (folder / "01_dots.svg").exists()
 
 
 def test_the_same_figure_gives_the_same_bytes(folder: Path) -> None:
