@@ -393,8 +393,7 @@ lines = {"relaxed objective": soft, "exact ln p(x)": exact, "ELBO": hard_codes, 
 looks = {"o-": (plot.PALETTE[1], 1), "--": ("k", 7), "-.": (plot.PALETTE[2], 0), "s-": ("#555555", 1)}
 for (name, line), (style, (colour, i)) in zip(lines.items(), looks.items(), strict=True):
     ax.semilogx(temperatures, line, style, color=colour)
-    side = "left" if i == 7 else "right"
-    ax.text(temperatures[i], line[i] + 0.9, name, color=colour, ha=side)
+    ax.text(temperatures[i], line[i] + 0.9, name, color=colour, ha="left" if i == 7 else "right")
 ax.set(xlabel=r"temperature $\lambda$", ylabel="nats per digit (higher is better)")
 alt = "The relaxed objective crosses the exact line near temperature 0.6; the Concrete bound lies far below."
 plot.show(fig, "09_which_number", alt, {"temperature": temperatures, **lines})
