@@ -1,6 +1,7 @@
 """What holds for every test: one thread, no screen, the cpu profile, and a seed of its own for each test."""
 
 import os
+from collections import Counter
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: two processes share two cores
 os.environ.setdefault("CATVAE_PROFILE", "cpu")
@@ -13,6 +14,22 @@ import torch
 
 collect_ignore = ["broken_notebooks"]  # notebooks for the tests of the guards, not modules with doctests
 
+LAYERS = {
+    "mathematics": {"validate", "noise", "sampling", "density", "distributions", "pyro"},
+    "model": {"latent", "network", "vae", "chain"},
+    "experiment": {
+        "data",
+        "profiles",
+        "schedules",
+        "training",
+        "many",
+        "checkpoint",
+        "resume",
+        "files",
+        "memory",
+    },
+}
+
 hypothesis.settings.register_profile("book", derandomize=True, deadline=None, database=None)
 hypothesis.settings.load_profile("book")
 torch.set_num_threads(1)
@@ -24,8 +41,26 @@ def seed() -> None:
     torch.manual_seed(0)
 
 
+def layer(nodeid: str) -> str:
+    """The layer that a test belongs to: a wing of the library, a folder of tests, or the book."""
+    folder, _, rest = nodeid.partition("::")[0].partition("/")
+    if folder == "catvae_lib":
+        return "doctests"
+    if "/" in rest:
+        return rest.partition("/")[0]
+    module = rest.removeprefix("test_").removesuffix(".py")
+    return next((name for name, modules in LAYERS.items() if module in modules), "book")
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what passing tests noted with record_property("note", ...): a worker's own output is lost."""
+    """Print the seconds of each layer, and what passing tests noted with record_property("note", ...)."""
+    seconds: Counter[str] = Counter()
+    for report in (one for reports in terminalreporter.stats.values() for one in reports):
+        if isinstance(report, pytest.TestReport):
+            seconds[layer(report.nodeid)] += report.duration
+    if terminalreporter.config.getoption("numprocesses", None):  # a whole run, not a test that someone tries
+        told = ", ".join(f"{name} {spent:.0f}" for name, spent in seconds.most_common())
+        terminalreporter.write_line(f"seconds of one core by layer: {told}")
     for report in terminalreporter.getreports("passed"):
         for name, value in report.user_properties:
             if name == "note":

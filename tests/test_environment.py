@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, metadata, version
 from itertools import chain
 
 import pytest
@@ -64,3 +64,40 @@ def test_the_tests_run_in_versions_that_the_bounds_allow(name: str) -> None:
 def test_every_pin_is_exact() -> None:
     for name, pin in PINS.items():
         assert re.fullmatch(r"==[\w.]+", str(pin.specifier)), f"{name}: {pin}"
+
+
+# What lets the book be used, changed and handed on; nothing that asks the same of the book.
+PERMISSIVE = re.compile(
+    r"Apache|BSD|MIT|MPL|Mozilla|ISC|PSF|Python Software Foundation|Zlib|Unlicense|Public Domain|0BSD|CC0",
+    re.I,
+)
+TABLE = re.findall(
+    r"^\| ([a-z][\w-]*) \| (.+) \| (.+) \|$", (ROOT / "docs" / "dependencies.md").read_text(), re.M
+)
+
+
+def licence(name: str) -> str:
+    """What an installed package says of its licence, in one of three places."""
+    told = metadata(name)
+    classes = [one for one in told.get_all("Classifier") or [] if one.startswith("License")]
+    return " ".join([str(told["License-Expression"]), *str(told["License"]).splitlines()[:1], *classes])
+
+
+def test_each_dependency_has_its_reason_and_no_other_is_named() -> None:
+    reasons = {name: reason for name, reason, _ in TABLE if name != "package"}
+    assert sorted(reasons) == sorted(BOUNDS)
+    assert all(reasons.values())
+
+
+@pytest.mark.parametrize(("name", "stated"), [(name, stated) for name, _, stated in TABLE if name in BOUNDS])
+def test_the_licence_of_a_dependency_is_the_one_stated(name: str, stated: str) -> None:
+    assert all(part in licence(name) for part in stated.split(" and "))
+
+
+@pytest.mark.parametrize("name", PINS)
+def test_every_pin_may_be_handed_on(name: str) -> None:
+    try:
+        told = licence(name)
+    except PackageNotFoundError:
+        pytest.skip(f"{name} is pinned for another platform or another Python, and not installed here")
+    assert PERMISSIVE.search(told), told
