@@ -21,7 +21,8 @@ run test: export CATVAE_PROFILE := cpu
 run test: export OMP_NUM_THREADS := 1
 run test bench: export TQDM_DISABLE := 1
 
-.PHONY: help doctor run test site bench papers assignments grade test-hub test-browser lab
+.PHONY: help doctor run test site bench papers assignments grade test-hub test-browser matrix mutants \
+	audit lab
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -48,10 +49,11 @@ test: $(READY) ## lint, types, unit tests, every notebook's outputs compared, wh
 site: $(READY) ## build the web book into .cache/site; the first time npm brings one file, MathJax
 	$(BIN)/python tools/web.py
 
-bench: $(READY) ## time training, the bound, every estimator and the sliders, as ratios within one run (15 minutes)
+bench: $(READY) ## time training, the bound, every estimator and the sliders, as ratios within one run; memory (35 minutes)
 	$(BIN)/python tests/benchmarks/speed.py
 	$(BIN)/python tests/benchmarks/estimators.py
 	$(BIN)/python tests/benchmarks/interactive.py
+	$(BIN)/python tests/benchmarks/memory.py
 
 papers: $(READY) ## train what is missing of the papers' tables; stopped, it goes on where it was (a good hour)
 	$(BIN)/python -m catvae_lib.papers $(if $(BUDGET),--budget $(BUDGET)) $(if $(TABLE),--table $(TABLE)) \
@@ -70,6 +72,17 @@ test-hub: $(READY) ## a class on a JupyterHub, end to end; gets the hub, and its
 
 test-browser: $(READY) ## the web book and JupyterLab in Chromium; npm brings playwright-core and axe-core into .cache/browser
 	sh tests/browser/run.sh $(BIN)
+
+matrix: $(READY) ## compare the notebooks in other settings: threads, instructions, folder, read-only, no network, locale (an hour)
+	$(BIN)/python tests/matrix.py
+
+mutants: $(READY) ## change the library in hundreds of places and see whether a test notices (two hours)
+	$(BIN)/python tools/mutants.py
+
+audit: ## look up every pinned package among the known vulnerabilities; needs the network
+	$(PYTHON) -m venv .cache/audit
+	.cache/audit/bin/python -m pip install --quiet pip-audit==2.10.1
+	.cache/audit/bin/pip-audit --disable-pip --no-deps --requirement constraints.txt
 
 # What a reader tries out does not replace the book's figures.
 lab: export CATVAE_FIGURES := $(CURDIR)/.cache/lab-figures
