@@ -87,8 +87,12 @@ def run(row: Row, book: Path, *command: str) -> subprocess.CompletedProcess[str]
         whole = ["unshare", *user, "--net", "--mount", "--", "sh", "-c", ALONE, "sh", *place, *whole]
     own = {"CATVAE_PROFILE": "cpu", "OMP_NUM_THREADS": "2" if row.two_threads else "1", "TQDM_DISABLE": "1"}
     own |= {"PYTHONPATH": str(book), "CATVAE_FIGURES": str(fresh(book)), "MPLBACKEND": "agg"}
-    if row.read_only:  # nothing can be written at home either; Jupyter's own files go to the temporary folder
-        own |= {"HOME": str(book), "JUPYTER_RUNTIME_DIR": str(book.parent / "jupyter")}
+    if row.read_only:  # nothing can be written at home either: Jupyter and matplotlib get folders elsewhere
+        theirs = {
+            "JUPYTER_RUNTIME_DIR": str(book.parent / "jupyter"),
+            "MPLCONFIGDIR": str(book.parent / "mpl"),
+        }
+        own |= theirs | {"HOME": str(book)}
     environment = {**os.environ, **own, **row.environment}
     return subprocess.run(whole, env=environment, cwd=book, capture_output=True, text=True, errors="replace")
 
