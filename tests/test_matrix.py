@@ -1,4 +1,4 @@
-"""The quick part of tests/matrix.py: a short chapter in all its settings at once, and a row that must fail."""
+"""The quick part of tests/matrix.py: a short chapter in all its settings at once, a row that must fail."""
 
 import shutil
 import subprocess

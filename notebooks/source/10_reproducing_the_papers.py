@@ -186,9 +186,10 @@ for kind, name in (("VAE", "10_jang_vae"), ("SBN", "10_jang_sbn")):
     for row in (row for row in ROWS if row.startswith(kind)):
         own = {c: (jang[row, c], published.reported(row, c, 1)) for c in JANG_COLUMNS if (row, c) in jang}
         both[row] = {NAMES[c]: (one.nll, one.half, theirs) for c, (one, theirs) in own.items()}
-    text = {f"{row} {c}": list(map(str, values)) for row in both for c, values in both[row].items()}
+    shown = {f"{row} {c}": values for row in both for c, values in both[row].items()}
+    shown = {label: ["none" if one is None else one for one in values] for label, values in shown.items()}
     alt = f"Two panels of {kind} rows: dots, ours, and hollow diamonds, published, by estimator."
-    plot.show(plot.beside(both, "test NLL, nats"), name, alt, text)
+    plot.show(plot.beside(both, "test NLL, nats"), name, alt, shown)
 behind = {}
 for c in ("straight_through", "straight_through_gumbel_softmax", "gumbel_softmax"):
     behind[c] = [jang[row, c].nll - published.reported(row, c, 1) for row in ROWS[:2]]
