@@ -1,4 +1,4 @@
-"""A log-softmax that takes its limits at logits of -inf (probability 0) and +inf (probability 1)."""
+"""A log-softmax with its limits at logits of -inf (probability 0) and +inf (probability 1); a softplus."""
 
 from typing import Any
 
@@ -50,3 +50,8 @@ def log_softmax(logits: Tensor) -> Tensor:
 def drop_zero_times_infinity(weight: Tensor, log_p: Tensor) -> Tensor:
     """Return log_p with 0 in place of -inf where its weight is 0 (or below, by rounding): 0 log 0 = 0."""
     return torch.where((weight <= 0) & log_p.isinf(), 0.0, log_p)
+
+
+def softplus(x: Tensor) -> Tensor:
+    """Return ln(1 + e^x), in float64 too to the last digit: torch's own stops at x = 20, off by 2e-9."""
+    return torch.nn.functional.softplus(x, threshold=40)

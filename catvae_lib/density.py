@@ -138,9 +138,9 @@ def concrete_log_density(log_sample: Tensor, logits: Tensor, temperature: float 
         raise ValueError(f"temperature must be one number, got shape {tuple(temperature.shape)}")
     num_categories = _validate.categories(log_sample=log_sample, logits=logits)
     _validate.sums_to_one("exp(log_sample)", log_sample.exp())
-    scores = logits - temperature * log_sample  # (..., K)
-    log_temperature = _log(temperature)
-    constant = math.lgamma(num_categories) + (num_categories - 1) * log_temperature
+    # Shifted, which changes nothing, so that no two products overflow together: inf - inf would be NaN.
+    scores = logits - temperature * (log_sample - log_sample.amin(-1, keepdim=True).detach())  # (..., K)
+    constant = math.lgamma(num_categories) + (num_categories - 1) * _log(temperature)
     return constant + torch.log_softmax(scores, -1).sum(-1)  # = sum of scores - K LSE(scores)
 
 
@@ -255,7 +255,9 @@ def bernoulli_kl(logits: Tensor, prior_logits: float | Tensor = 0.0) -> Tensor:
     _validate.broadcastable(logits=logits, prior_logits=prior_logits)
     one = _weighted_log_ratio(torch.sigmoid(logits), logsigmoid(logits), logsigmoid(prior_logits))
     zero = _weighted_log_ratio(torch.sigmoid(-logits), logsigmoid(-logits), logsigmoid(-prior_logits))
-    return one + zero
+    difference = prior_logits - logits
+    near = difference.abs() < 1
+    return torch.where(near, _near_bit(logits, torch.where(near, difference, 0.0)), one + zero)
 
 
 def categorical_kl(logits: Tensor, prior_logits: Tensor | None = None) -> Tensor:
@@ -283,7 +285,11 @@ def categorical_kl(logits: Tensor, prior_logits: Tensor | None = None) -> Tensor
     _validate.category_logits("prior_logits", prior_logits)
     _validate.categories(logits=logits, prior_logits=prior_logits)
     log_p = log_softmax(logits)
-    return _weighted_log_ratio(log_p.exp(), log_p, log_softmax(prior_logits)).sum(-1)
+    p = log_p.exp()
+    difference = _difference_to_prior(logits, prior_logits)
+    near = (difference.abs() < 1).all(-1, keepdim=True)
+    far_from_prior = _weighted_log_ratio(p, log_p, log_softmax(prior_logits))
+    return torch.where(near, _near_category(p, torch.where(near, difference, 0.0)), far_from_prior).sum(-1)
 
 
 def gaussian_kl(mean: Tensor, log_std: Tensor) -> Tensor:
@@ -308,9 +314,8 @@ def gaussian_kl(mean: Tensor, log_std: Tensor) -> Tensor:
     _validate.floating("mean", mean)
     _validate.floating("log_std", log_std)
     _validate.broadcastable(mean=mean, log_std=log_std)
-    largest = torch.finfo(log_std.dtype).max / 4  # inf would give inf - inf below
-    log_variance = 2 * log_std.clamp(max=largest)
-    return 0.5 * (mean.square() + torch.expm1(log_variance) - log_variance)
+    log_variance = 2 * log_std.clamp(max=torch.finfo(log_std.dtype).max / 4)  # inf would give inf - inf
+    return 0.5 * mean * mean + 0.5 * _exp_beyond_linear(log_variance)
 
 
 def _kl_to_fair_coin(logits: Tensor) -> Tensor:
@@ -323,9 +328,52 @@ def _kl_to_fair_coin(logits: Tensor) -> Tensor:
     return torch.where(size < 1, near_zero, math.log(2) - entropy)
 
 
+def _near_bit(logits: Tensor, difference: Tensor) -> Tensor:
+    r"""Return a bit's KL to the prior of logit `logits + difference`, by `_near_category`'s formula."""
+    one, zero = torch.sigmoid(logits), torch.sigmoid(-logits)
+    term_of_one = one * _exp_beyond_linear(-torch.log1p(zero * torch.expm1(-difference)))
+    return term_of_one + zero * _exp_beyond_linear(-torch.log1p(one * torch.expm1(difference)))
+
+
+def _near_category(p: Tensor, difference: Tensor) -> Tensor:
+    r"""Return the terms of a KL to a prior whose logits differ by d, less than 1: none cancels another.
+
+    $$\sum_k \pi_k \ln\frac{\pi_k}{\rho_k} = \sum_k \pi_k (e^{x_k} - 1 - x_k), \qquad
+    x_k = \ln\frac{\rho_k}{\pi_k} = d_k - \ln\Big(1 + \sum_j \pi_j (e^{d_j} - 1)\Big)$$
+
+    The right side adds $\sum_k \rho_k - \pi_k = 0$, and no term of it is negative.
+    """
+    log_ratio = difference - torch.log1p((p * torch.expm1(difference)).sum(-1, keepdim=True))
+    return p * _exp_beyond_linear(log_ratio)
+
+
+def _difference_to_prior(logits: Tensor, prior_logits: Tensor) -> Tensor:
+    """Return prior_logits - logits, less that of the likeliest category, rounded once."""
+    difference = prior_logits - logits
+    with torch.no_grad():  # what the rounding of the difference has lost (Knuth's two-sum)
+        subtracted = difference - prior_logits
+        lost = (prior_logits - (difference - subtracted)) - (logits + subtracted)
+    likeliest = logits.argmax(-1, keepdim=True).expand_as(difference)
+    return (difference - difference.gather(-1, likeliest)) + (lost - lost.gather(-1, likeliest))
+
+
+def _exp_beyond_linear(x: Tensor) -> Tensor:
+    """Return e^x - 1 - x, near 0 by its power series: there the difference has no digit left."""
+    small = x.clamp(-0.125, 0.125)
+    series = torch.full_like(x, 1 / math.factorial(9))
+    for n in range(8, 1, -1):
+        series = series * small + 1 / math.factorial(n)
+    return torch.where(x.abs() < 0.125, series * small * small, torch.expm1(x) - x)
+
+
 def _weighted_log_ratio(weight: Tensor, log_p: Tensor, log_prior: Tensor) -> Tensor:
-    """Return weight * (log_p - log_prior), and 0 where the weight is 0."""
-    return weight * torch.where(weight == 0, 0.0, log_p - log_prior)
+    """Return weight * (log_p - log_prior), and 0 where the weight is 0.
+
+    Where the ratio is infinite the slope in the weight is the largest number: 0 * inf would be NaN.
+    """
+    ratio = torch.where(weight == 0, 0.0, log_p - log_prior)
+    finite = ratio.clamp(max=torch.finfo(ratio.dtype).max)
+    return weight * finite + weight.detach() * (ratio - finite)
 
 
 def _standardized(x: Tensor, loc: float | Tensor, scale: float | Tensor) -> Tensor:

@@ -25,11 +25,10 @@ from torch import Tensor
 from torch.distributions import Distribution, TransformedDistribution, constraints, register_kl
 from torch.distributions.transforms import ExpTransform, SigmoidTransform, Transform
 from torch.distributions.utils import broadcast_all, lazy_property
-from torch.nn.functional import softplus
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from catvae_lib import _validate
-from catvae_lib._limits import log_softmax
+from catvae_lib._limits import log_softmax, softplus
 from catvae_lib.density import binary_concrete_log_density, concrete_log_density
 from catvae_lib.noise import gumbel, logistic, logistic_from_uniform
 from catvae_lib.sampling import binary_concrete_logit, gumbel_log_softmax

@@ -224,7 +224,7 @@ def _open_uniform(
 ) -> Tensor:
     """Draw from the open interval: the generator's 0 becomes half a step, and 1 it never returns."""
     u = torch.rand(size, generator=generator, device=device, dtype=dtype)
-    return u.clamp_(min=torch.finfo(dtype).eps / 4)
+    return u.clamp(min=torch.finfo(dtype).eps / 4)  # not in place, which `vmap` would take one by one
 
 
 def _arguments(

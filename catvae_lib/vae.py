@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import softplus
 
 from catvae_lib import _precision, _validate
+from catvae_lib._limits import softplus
 from catvae_lib.estimators import (
     Estimator,
     gumbel_softmax,

@@ -1,4 +1,4 @@
-"""Densities and divergences against mpmath at 50 digits, scipy, torch.distributions, and quadrature."""
+"""Densities and divergences against scipy, torch.distributions, quadrature; numerics/ counts their digits."""
 
 import math
 
@@ -23,17 +23,6 @@ def double(*values):
 
 def random(*shape, seed=0, scale=2.0):
     return scale * torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def exactly(function, *tensors):
-    """Evaluate a function of plain numbers at 50 digits over broadcast tensors."""
-    arrays = np.broadcast_arrays(*(t.detach().numpy() for t in tensors))
-    with mpmath.workdps(50):
-        values = [
-            float(function(*map(mpmath.mpf, row)))
-            for row in zip(*(a.ravel().tolist() for a in arrays), strict=True)
-        ]
-    return np.array(values).reshape(arrays[0].shape)
 
 
 def area_under(function, low, high, step=0.02):
@@ -147,23 +136,6 @@ def test_concrete_density_of_x_agrees_with_torch_distributions(temperature):
     y = torch.log_softmax(random(5, 4, seed=1), -1)
     ours = density.concrete_log_density(y, logits, temperature) - y.sum(-1)
     torch.testing.assert_close(ours, theirs.log_prob(y.exp()))
-
-
-@pytest.mark.parametrize("temperature", (0.1, 1.0, 3.0))
-def test_binary_concrete_log_density_is_exact_far_out_with_the_right_gradient(temperature):
-    y = double(-100.0, -30.0, -1.0, 0.0, 2.0, 50.0, 100.0).unsqueeze(-1).requires_grad_()
-    logits = double(-30.0, 0.0, 0.7, 30.0).requires_grad_()
-    t = mpmath.mpf(temperature)
-    value = density.binary_concrete_log_density(y, logits, temperature)
-
-    def formula(y, a):
-        return mpmath.log(t) - t * y + a - 2 * mpmath.log(1 + mpmath.exp(-t * y + a))
-
-    np.testing.assert_allclose(value.detach().numpy(), exactly(formula, y, logits), rtol=1e-13, atol=1e-13)
-    value.sum().backward()
-    slope = exactly(lambda y, a: mpmath.tanh((t * y - a) / 2), y, logits)
-    np.testing.assert_allclose(logits.grad.numpy(), slope.sum(0), rtol=1e-12, atol=1e-13)
-    np.testing.assert_allclose(y.grad.numpy()[:, 0], -temperature * slope.sum(1), rtol=1e-12, atol=1e-13)
 
 
 def test_binary_concrete_log_density_at_one_hundred_in_float32():
@@ -297,8 +269,6 @@ def test_bernoulli_kl_to_the_fair_coin_is_exact():
 
 def test_bernoulli_kl_to_any_prior():
     logits, prior = random(7, 1, scale=5.0), random(6, seed=1, scale=3.0)
-    expected = exactly(exact_bernoulli_kl, logits, prior)
-    np.testing.assert_allclose(density.bernoulli_kl(logits, prior).numpy(), expected, rtol=1e-11)
     theirs = distributions.kl_divergence(
         distributions.Bernoulli(logits=logits.expand(7, 6)),
         distributions.Bernoulli(logits=prior.expand(7, 6)),
@@ -308,8 +278,6 @@ def test_bernoulli_kl_to_any_prior():
     torch.testing.assert_close(
         density.bernoulli_kl(logits), density.bernoulli_kl(logits, torch.zeros_like(logits))
     )
-    assert torch.autograd.gradcheck(density.bernoulli_kl, (logits.requires_grad_(), prior.requires_grad_()))
-    assert torch.autograd.gradcheck(density.bernoulli_kl, (logits,))
 
 
 @pytest.mark.parametrize("dtype", (torch.float32, torch.float64, torch.bfloat16), ids=str)
@@ -329,19 +297,10 @@ def test_bernoulli_kl_takes_its_limits(dtype):
     assert gradient(half, logits).tolist() == [0.0, 0.0, 0.0]
 
 
-def exact_categorical_kl(logits, prior):
-    with mpmath.workdps(50):
-        p, q = ([mpmath.exp(mpmath.mpf(v)) for v in row] for row in (logits, prior))
-        p, q = [v / sum(p) for v in p], [v / sum(q) for v in q]
-        return float(sum(a * mpmath.log(a / b) for a, b in zip(p, q, strict=True)))
-
-
 @pytest.mark.parametrize("num_categories", (1, 2, 3, 10))
-def test_categorical_kl_against_mpmath_and_torch(num_categories):
+def test_categorical_kl_against_torch(num_categories):
     logits, prior = random(8, num_categories, scale=5.0), random(8, num_categories, seed=1)
-    expected = [exact_categorical_kl(a, b) for a, b in zip(logits.tolist(), prior.tolist(), strict=True)]
     found = density.categorical_kl(logits, prior)
-    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-12, atol=1e-14)
     theirs = distributions.kl_divergence(
         distributions.Categorical(logits=logits), distributions.Categorical(logits=prior)
     )
@@ -350,7 +309,6 @@ def test_categorical_kl_against_mpmath_and_torch(num_categories):
     torch.testing.assert_close(
         density.categorical_kl(logits), math.log(num_categories) - entropy, rtol=1e-10, atol=1e-13
     )
-    assert torch.autograd.gradcheck(density.categorical_kl, (logits.requires_grad_(), prior.requires_grad_()))
 
 
 def test_two_categories_are_one_bit():
@@ -381,18 +339,10 @@ def test_categorical_kl_takes_its_limits(dtype):
 
 def test_gaussian_kl():
     mean, log_std = random(5, 1), random(4, seed=1)
-    expected = exactly(lambda m, s: (m * m + mpmath.exp(2 * s) - 1 - 2 * s) / 2, mean, log_std)
-    np.testing.assert_allclose(density.gaussian_kl(mean, log_std).numpy(), expected, rtol=1e-13)
-    small = double(1e-9, -1e-6, 1e-4)
-    expected = exactly(lambda s: (mpmath.exp(2 * s) - 1 - 2 * s) / 2, small)
-    np.testing.assert_allclose(
-        density.gaussian_kl(double(0.0), small).numpy(), expected, rtol=1e-6, atol=1e-24
-    )
     theirs = distributions.kl_divergence(
         distributions.Normal(mean, log_std.exp()), distributions.Normal(0.0, 1.0)
     )
     torch.testing.assert_close(density.gaussian_kl(mean, log_std), theirs)
-    assert torch.autograd.gradcheck(density.gaussian_kl, (mean.requires_grad_(), log_std.requires_grad_()))
 
 
 def test_gaussian_kl_takes_its_limits():

@@ -69,19 +69,33 @@ def test_extreme_uniforms_give_finite_noise(monkeypatch, dtype):
         assert math.isfinite(low) and math.isfinite(high) and low < -2 and high > 2
 
 
-def test_every_float32_uniform_gives_finite_noise():
-    """All 2^24 multiples of 2^-24 that the generator can return, 0 included, through both inverse CDFs."""
-    previous = {f: -math.inf for f in (noise.gumbel_from_uniform, noise.logistic_from_uniform)}
-    for start in range(0, 2**24, 2**21):
-        u = torch.arange(start, start + 2**21, dtype=torch.int32).to(torch.float32) * 2**-24
-        for inverse_cdf in previous:
-            values = inverse_cdf(u)
+def test_every_float32_uniform_gives_finite_noise(monkeypatch):
+    """All 2^24 multiples of 2^-24 that the generator can return, 0 included, as it would return them."""
+    step, previous = 2**21, {noise.uniform: 0.0, noise.gumbel: -math.inf, noise.logistic: -math.inf}
+    inverse = {noise.gumbel: noise.gumbel_from_uniform, noise.logistic: noise.logistic_from_uniform}
+    for start in range(0, 2**24, step):
+        raw = torch.arange(start, start + step, dtype=torch.int32).to(torch.float32) * 2**-24
+        monkeypatch.setattr(torch, "rand", lambda *_, raw=raw, **__: raw.clone())
+        u = noise.uniform(step, dtype=torch.float32)
+        assert float(u.min()) > 0 and float(u.max()) < 1
+        for sampler, before in previous.items():
+            values = sampler(step, dtype=torch.float32)
             assert bool(values.isfinite().all())
-            assert float(values[0]) >= previous[inverse_cdf]
+            assert float(values[0]) >= before
             assert bool((values.diff() >= -1e-6).all())  # monotone but for the rounding of the logarithms
-            previous[inverse_cdf] = float(values[-1]) - 1e-6
+            previous[sampler] = float(values[-1]) - 1e-6
+            if sampler in inverse:
+                assert torch.equal(inverse[sampler](u), values)
             for half in (torch.float16, torch.bfloat16):
-                assert bool(values.to(half).isfinite().all())
+                rounded = sampler(step, dtype=half)
+                assert bool(rounded.isfinite().all())
+                assert sampler is not noise.uniform or (float(rounded.min()) > 0 and float(rounded.max()) < 1)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda f: f.__name__)
+def test_vmap_draws_noise_for_each_model_without_a_warning(sampler):
+    drawn = torch.func.vmap(lambda _: sampler((3, 2)), randomness="different")(torch.zeros(5))
+    assert drawn.shape == (5, 3, 2) and len(drawn.unique()) == 30
 
 
 def test_the_documented_range_of_float32_gumbel_noise():

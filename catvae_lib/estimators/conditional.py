@@ -2,8 +2,8 @@
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
 
+from catvae_lib._limits import softplus
 from catvae_lib.estimators._common import log_probabilities
 from catvae_lib.latent import BernoulliLatent, Latent
 
@@ -24,8 +24,10 @@ def soften(latent: Latent, score: Tensor, temperature: float | Tensor) -> Tensor
     """Return the relaxed code of perturbed logits."""
     if isinstance(latent, BernoulliLatent):
         return torch.sigmoid(score / temperature)
-    # Ten times faster than over the last dimension, whose few entries torch takes one by one.
-    return torch.softmax((score / temperature).movedim(-1, 0), 0).movedim(0, -1)
+    # Shifted so that the largest is 0, no temperature overflows. Softmax over the first dimension is ten
+    # times faster than over the last, whose few entries torch takes one by one.
+    shifted = score - score.amax(-1, keepdim=True).detach()
+    return torch.softmax((shifted / temperature).movedim(-1, 0), 0).movedim(0, -1)
 
 
 def conditional(latent: Latent, logits: Tensor, z: Tensor, noise: Tensor) -> Tensor:
@@ -60,11 +62,6 @@ def conditional(latent: Latent, logits: Tensor, z: Tensor, noise: Tensor) -> Ten
     log_p = log_probabilities(latent, logits)
     if isinstance(latent, BernoulliLatent):
         sign = 2 * z - 1
-        return sign * _softplus(sign * noise + _softplus(sign * log_p))
+        return sign * softplus(sign * noise + softplus(sign * log_p))
     top = (noise * z).sum(-1, keepdim=True)
-    return torch.where(z > 0, top, top - _softplus(top - log_p - noise))
-
-
-def _softplus(x: Tensor) -> Tensor:
-    """Return ln(1 + e^x), in float64 too to the last digit (torch's default stops at x = 20)."""
-    return softplus(x, threshold=40)
+    return torch.where(z > 0, top, top - softplus(top - log_p - noise))

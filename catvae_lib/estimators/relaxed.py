@@ -202,5 +202,7 @@ def _log_halfway(latent: Latent, logits: Tensor, z: Tensor, temperature: float |
         sign = 2 * z - 1  # for z = 1: ln (1 + theta) - ln (1 - theta)
         certain = sign * logits / temperature
         return sign * (torch.log1p(certain.sigmoid()) - logsigmoid(-certain))
-    log_p = (log_probabilities(latent, logits) / temperature).log_softmax(-1)
+    log_p = log_probabilities(latent, logits)
+    shifted = log_p - log_p.amax(-1, keepdim=True)  # no temperature makes the likeliest infinite
+    log_p = (shifted / temperature).log_softmax(-1)
     return torch.where(z > 0, torch.log1p(log_p.exp()), log_p)

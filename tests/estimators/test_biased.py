@@ -13,13 +13,15 @@ from catvae_lib.estimators import (
     Estimator,
     gumbel_rao,
     gumbel_softmax,
+    rebar,
     reinmax,
     straight_through,
     straight_through_gumbel_softmax,
 )
-from catvae_lib.latent import BernoulliLatent, CategoricalLatent
+from catvae_lib.latent import BernoulliLatent, CategoricalLatent, Latent
 
 N = 300_000
+SOFT = [gumbel_softmax, straight_through_gumbel_softmax, straight_through, gumbel_rao, reinmax, rebar]
 
 
 @pytest.mark.parametrize("problem", ["bits-multilinear", "small-multilinear"])
@@ -140,3 +142,34 @@ def test_a_bit_is_a_variable_with_two_categories() -> None:
         (first,), (second,) = torch.autograd.grad(of_bit.sum(), one), torch.autograd.grad(of_pair.sum(), two)
         torch.testing.assert_close(first[:, 0], second[:, 0])
         torch.testing.assert_close(second[:, 1], -second[:, 0])
+
+
+@pytest.mark.parametrize("dtype, temperature", [(torch.float16, 1e-4), (torch.bfloat16, 1e-6)], ids=str)
+@pytest.mark.parametrize("latent", [BernoulliLatent(4), CategoricalLatent(2, 5)], ids=str)
+@pytest.mark.parametrize("estimator", SOFT, ids=lambda f: f.__name__)
+def test_half_precision_is_finite_at_low_temperatures(
+    estimator: Estimator, latent: Latent, dtype: torch.dtype, temperature: float
+) -> None:
+    """A perturbed logit of 7 at temperature 1e-4 is 70,000, which float16 cannot hold."""
+    generator = torch.Generator().manual_seed(0)
+    logits = (5 * torch.randn(2000, latent.num_parameters, generator=generator)).to(dtype).requires_grad_()
+    eps = latent.noise(logits, 2, generator=generator)
+    weights = torch.arange(latent.num_features).to(dtype)
+    found = estimator(
+        latent, logits, eps, lambda z: (z.flatten(-len(latent.event_shape)) * weights).sum(-1), temperature
+    )
+    assert found.isfinite().all()
+    assert torch.autograd.grad(found.sum(), logits)[0].isfinite().all()
+
+
+def test_reinmax_goes_halfway_at_any_temperature() -> None:
+    """float16 cannot hold ln 0.3 / 1e-6: what is left of the likeliest category is still probability 1."""
+    latent, logits = (
+        CategoricalLatent(1, 2),
+        torch.tensor([[0.0, 1.0]], dtype=torch.float16, requires_grad=True),
+    )
+    eps = torch.tensor([[[[9.0, 0.0]]]], dtype=torch.float16)  # draws the first, the second is likelier
+    reinmax(latent, logits, eps, lambda z: z[..., 0, 0], 1e-6).sum().backward()
+    p = torch.tensor([0.0, 1.0]).softmax(-1).prod()
+    expected = float(2 * 0.25 - 0.5 * p)  # pi_1 = (1/2, 1/2)
+    torch.testing.assert_close(logits.grad, torch.tensor([[expected, -expected]], dtype=torch.float16))
