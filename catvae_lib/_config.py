@@ -4,9 +4,9 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from catvae_lib import _precision, _validate
+from catvae_lib._objective import KLS, SAMPLES
 from catvae_lib.estimators import Estimator
 from catvae_lib.schedules import LearningRateSchedule, TemperatureSchedule
-from catvae_lib.vae import KLS, SAMPLES
 
 
 @dataclass(frozen=True)
@@ -68,12 +68,14 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "num_samples", "threads", "track_images", "track_samples"):
             _validate.count(name, getattr(self, name))
-        _validate.count("seed", self.seed, minimum=0)
+        _validate.seed("seed", self.seed)
+        _validate.instance("multi_sample", self.multi_sample, bool)
+        _validate.instance("compile", self.compile, bool, type(None))
         if self.patience is not None:
             _validate.count("patience", self.patience)
         for name, schedule in (("learning_rate", LearningRateSchedule), ("kl_weight", TemperatureSchedule)):
             if not isinstance(getattr(self, name), schedule):
-                _validate.positive(name, getattr(self, name))
+                _validate.rate(name, getattr(self, name))
         if not isinstance(self.temperature, TemperatureSchedule | None):
             raise TypeError(
                 f"temperature must be a TemperatureSchedule, such as TemperatureSchedule.constant(0.5), "
@@ -85,7 +87,7 @@ class TrainConfig:
             where = "multi_sample=True" if self.multi_sample else 'kl="sampled"'
             raise ValueError(f"kl_weight must be 1 with {where}, got {self.kl_weight}")
         if self.prior_temperature is not None:
-            _validate.positive("prior_temperature", self.prior_temperature)
+            _validate.rate("prior_temperature", self.prior_temperature)
         if (self.prior_temperature is not None or self.multi_sample) and self.kl != "concrete":
             raise ValueError(f'kl must be "concrete" with prior_temperature or multi_sample, got {self.kl!r}')
         if self.multi_sample and self.sample != "relaxed":
@@ -94,6 +96,8 @@ class TrainConfig:
 
     def words(self, sample: str | Estimator | None = None) -> dict[str, Any]:
         """Return what `VAE.loss` is told beside the numbers of a step; an estimator may stand for sample."""
+        if sample is not None and not isinstance(sample, str):
+            _validate.function("sample", sample)
         return {
             "sample": sample or self.sample,
             "kl": self.kl,
@@ -103,6 +107,8 @@ class TrainConfig:
 
     def numbers(self, step: int, steps: int) -> tuple[float, float, float]:
         """Return temperature, KL weight and learning rate at a step, from 0, of a run of so many steps."""
+        _validate.count("step", step, minimum=0)
+        _validate.count("steps", steps)
         weight, rate = self.kl_weight, self.learning_rate
         if not isinstance(rate, LearningRateSchedule):
             rate = LearningRateSchedule(rate, steps)

@@ -1,6 +1,7 @@
 """Writing files so that an interrupted run loses nothing."""
 
 import os
+import secrets
 from pathlib import Path
 
 
@@ -12,7 +13,8 @@ def write_whole(path: Path, content: bytes) -> None:
     Raises:
         OSError: If the folder or the disk refuses; the previous file is intact and nothing is left beside it.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    # Two machines that share a folder may have processes of one number.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
     try:
         with open(temporary, "wb") as file:
             file.write(content)

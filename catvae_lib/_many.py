@@ -69,6 +69,11 @@ def fit_many(
         >>> slow.epochs[-1].single_sample < fast.epochs[-1].single_sample
         True
     """
+    _validate.several("vaes", vaes, VAE)
+    _validate.instance("data", data, Dataset)
+    _validate.several("configs", configs, TrainConfig)
+    if estimator is not None:
+        _validate.function("estimator", estimator)
     _check_alike(vaes, configs)
     if estimator is not None and not is_pure(estimator):
         raise ValueError(f"estimator must be a function, not one that learns, got {estimator}")

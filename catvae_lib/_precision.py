@@ -1,5 +1,7 @@
 """In which precision the networks take their matrix products: what the machine has, or what is asked for."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -40,13 +42,16 @@ def apply(part: nn.Module, name: str, value: Tensor) -> Tensor:
 
     A misfit is told in terms of the argument, not of a matrix product deep inside.
     """
-    result: Tensor
     inner = value.to(next(part.parameters(), value).dtype)
+    return fitting(name, value, lambda: part(inner).to(value.dtype))
+
+
+def fitting(name: str, value: Tensor, compute: Callable[[], Tensor]) -> Tensor:
+    """Return what is computed of a value; a misfit of shapes deep inside is told as one of the argument."""
     if torch.compiler.is_compiling():
-        result = part(inner)
-        return result.to(value.dtype)
+        return compute()
     try:
-        result = part(inner).to(value.dtype)
+        return compute()
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:
@@ -54,4 +59,3 @@ def apply(part: nn.Module, name: str, value: Tensor) -> Tensor:
         raise ValueError(
             f"{name} of shape {shape} and {value.dtype} does not fit the network: {error}"
         ) from error
-    return result

@@ -55,6 +55,12 @@ class Chain(nn.Module, Latent):
         generation: Sequence[nn.Module] = (),
     ) -> None:
         super().__init__()
+        for name, parts, kind in (
+            ("layers", layers, Latent),
+            ("recognition", recognition, nn.Module),
+            ("generation", generation, nn.Module),
+        ):
+            _validate.several(name, parts, kind)
         if len(layers) < 2:
             raise ValueError(f"layers must hold two or more, got {len(layers)}")
         kinds = {(type(layer), layer.event_shape[1:]) for layer in layers}
@@ -91,6 +97,7 @@ class Chain(nn.Module, Latent):
 
     def following(self, number: int, z: Tensor) -> Tensor:
         """Return the params of the layer after layer number, counted from 0, given its code z."""
+        _validate.count("number", number, minimum=0, maximum=len(self.recognition) - 1)
         return self._network(self.recognition[number], z)
 
     def rest(self) -> Latent:
@@ -100,6 +107,7 @@ class Chain(nn.Module, Latent):
 
     def noise(self, params: Tensor, num_samples: int, *, generator: torch.Generator | None = None) -> Tensor:
         """Draw the noise of all layers, (S, B, *event_shape)."""
+        _validate.count("num_samples", num_samples, minimum=0)
         rows = self._check(params).shape[:-1]
         parts = [
             layer.noise(params.new_zeros(*rows, layer.num_parameters), num_samples, generator=generator)
@@ -123,6 +131,7 @@ class Chain(nn.Module, Latent):
 
     def log_prob(self, z: Tensor, params: Tensor) -> Tensor:
         """Return log q(z given x), the sum over the layers, in nats, (S, B)."""
+        _validate.inside_unit_interval("z", self._check_rows("z", z, params))
         parts = self.split("z", z)
         every = [self._check(params), *(self.following(i, part) for i, part in enumerate(parts[:-1]))]
         terms = zip(self.layers, parts, every, strict=True)
@@ -130,6 +139,7 @@ class Chain(nn.Module, Latent):
 
     def prior_log_prob(self, z: Tensor) -> Tensor:
         """Return log p(z), the sum over the layers, in nats, (S, B)."""
+        _validate.inside_unit_interval("z", self._check_event("z", z))
         parts = self.split("z", z)
         terms = [
             layer.log_prob(part, own)
@@ -152,6 +162,9 @@ class Chain(nn.Module, Latent):
         """Return log q - log p of the relaxed codes, the sum over the layers, in nats, (S, B)."""
         if prior_params is not None:
             raise ValueError("prior_params must be None: a Chain has a prior of its own")
+        _validate.finite("params", params)
+        _validate.positive("prior_temperature", prior_temperature)
+        self._check_rows("noise", noise, params)
         parts, noises = self.split("z", self.relaxed(params, noise, temperature)), self.split("noise", noise)
         every = [params, *(self.following(i, part) for i, part in enumerate(parts[:-1]))]
         terms = zip(self.layers, every, noises, [*self._priors(parts), None], strict=True)
@@ -163,6 +176,7 @@ class Chain(nn.Module, Latent):
 
     def sample_prior(self, num_samples: int, *, generator: torch.Generator | None = None) -> Tensor:
         """Draw codes (num_samples, *event_shape) from the last layer to the first."""
+        _validate.count("num_samples", num_samples, minimum=0)
         z = self.layers[-1].sample_prior(num_samples, generator=generator)
         parts = [z.to(next(self.parameters(), z))]
         for layer, network in reversed(list(zip(self.layers, self._generation(), strict=False))):
@@ -172,11 +186,12 @@ class Chain(nn.Module, Latent):
 
     def mode(self, params: Tensor) -> Tensor:
         """Return the most probable code of each layer, given that of the layer before."""
-        nothing = params.new_zeros(*params.shape[:-1], *self.event_shape)
+        nothing = self._check(params).new_zeros(*params.shape[:-1], *self.event_shape)
         return self._draw(params, nothing, lambda layer, own, part: layer.mode(own))
 
     def _draw(self, params: Tensor, noise: Tensor, draw: Draw) -> Tensor:
-        own, parts = self._check(params), []
+        self._check_rows("noise", noise, params)
+        own, parts = params, []
         for number, (layer, part) in enumerate(zip(self.layers, self.split("noise", noise), strict=True)):
             parts.append(draw(layer, own, part))  # (S, B, *layer.event_shape)
             if number + 1 < len(self.layers):
@@ -194,5 +209,5 @@ class Chain(nn.Module, Latent):
         return self.generation
 
     def _network(self, network: nn.Module, z: Tensor) -> Tensor:
-        _validate.floating("z", z)
+        _validate.finite("z", z)
         return _precision.apply(network, "z", z.flatten(z.ndim - len(self.event_shape)))

@@ -17,6 +17,7 @@ from safetensors.torch import load as from_bytes
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
+from catvae_lib import _validate
 from catvae_lib._files import write_whole
 
 _KEY = "catvae_lib"
@@ -31,6 +32,7 @@ class Checkpoint:
 
     def part(self, name: str) -> dict[str, Tensor]:
         """Return the tensors whose names start with `name/`, without it."""
+        _validate.instance("name", name, str)
         prefix = f"{name}/"
         return {key.removeprefix(prefix): t for key, t in self.tensors.items() if key.startswith(prefix)}
 
@@ -48,6 +50,8 @@ def save(path: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
         >>> load(path).part("weights"), load(path).facts
         ({'bias': tensor([1., 1.])}, {'step': 7})
     """
+    _validate.path("path", path)
+    _validate.instance("checkpoint", checkpoint, Checkpoint)
     path = Path(path)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()}
     text = json.dumps(checkpoint.facts)
@@ -64,6 +68,7 @@ def save(path: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
 
 def clean(path: str | os.PathLike[str]) -> None:
     """Remove what a run left beside its checkpoint when it was killed while writing."""
+    _validate.path("path", path)
     path = Path(path)
     for leftover in path.parent.glob(f".{glob.escape(path.name)}.*"):
         leftover.unlink()
@@ -76,6 +81,7 @@ def load(path: str | os.PathLike[str]) -> Checkpoint:
         FileNotFoundError: If there is none.
         ValueError: If the file is truncated, changed, or not a checkpoint of `fit`.
     """
+    _validate.path("path", path)
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no checkpoint at {path}")

@@ -25,6 +25,7 @@ EMBEDDED_SHA256 = "c09fb6a4974e09fae0fd9f893b3524ccb828ddec723c8e62b5d0cceb43ad2
 NAMES = ("binarized-mnist", "squares", *_originals.NAMES)
 
 Binarization: TypeAlias = Literal["fixed", "dynamic", "none"]
+BINARIZATIONS = ("fixed", "dynamic", "none")
 _DRAWN_AT_ONCE = 1000  # images; bounds the memory of a draw to a few MB
 
 
@@ -35,9 +36,20 @@ class Split:
     images: Tensor
     labels: Tensor
 
+    def __post_init__(self) -> None:
+        _validate.floating("images", self.images)
+        _validate.real("labels", self.labels)
+        if self.images.ndim != 2 or self.labels.shape[:1] != self.images.shape[:1]:
+            found = f"{tuple(self.images.shape)} and {tuple(self.labels.shape)}"
+            raise ValueError(f"images and labels must be (N, D) and (N,), got {found}")
+
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> "Split":
         """Return the split on a device, its images in a precision (as they are, if None)."""
-        return Split(self.images.to(device, dtype), self.labels.to(device))
+        _validate.instance("device", device, torch.device, str)
+        place, dtype = _validate.device("device", device), dtype or self.images.dtype
+        _validate.instance("dtype", dtype, torch.dtype)
+        with _validate.trusted():  # the values were read when the split was made
+            return Split(self.images.to(place, dtype), self.labels.to(place))
 
     def first(self, count: int) -> "Split":
         """Return the split's first images; all of them if it holds fewer."""
@@ -63,6 +75,11 @@ class Dataset:
     flips: float = 0.0
 
     def __post_init__(self) -> None:
+        _validate.instance("name", self.name, str)
+        _validate.size("image_shape", self.image_shape)
+        for name in ("train", "validation", "test"):
+            _validate.instance(name, getattr(self, name), Split)
+        _validate.one_of("binarization", self.binarization, BINARIZATIONS)
         _validate.probability("flips", self.flips)
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> "Dataset":
@@ -116,10 +133,11 @@ def load(
         [7, 2, 1, 0, 4]
     """
     _validate.one_of("name", name, NAMES)
-    _validate.one_of("binarization", binarization, ("fixed", "dynamic", "none"))
+    _validate.one_of("binarization", binarization, BINARIZATIONS)
     if name in _originals.NAMES:
         if root is None:
             raise ValueError(f"root must be the folder of the original files of {name!r}, got None")
+        _validate.path("root", root)
         return _from_originals(name, _originals.read(name, root, download), binarization)
     if binarization != "fixed":
         raise ValueError(f"binarization must be 'fixed' for {name!r}, which holds bits, got {binarization!r}")
@@ -197,6 +215,8 @@ def draw_bits(pixels: NDArray[np.uint8], seed: int = SEED) -> NDArray[np.uint8]:
         >>> draw_bits(np.array([[0, 128, 128, 128, 255]], np.uint8))
         array([[0, 0, 0, 1, 1]], dtype=uint8)
     """
+    _validate.instance("pixels", pixels, np.ndarray)
+    _validate.seed("seed", seed)
     if pixels.dtype != np.uint8:
         raise ValueError(f"pixels must be of dtype uint8, got {pixels.dtype}")
     source = np.random.PCG64(seed)

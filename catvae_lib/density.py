@@ -220,6 +220,7 @@ def categorical_log_prob(one_hot: Tensor, logits: Tensor) -> Tensor:
         tensor(-0.6931)
     """
     _validate.category_logits("logits", logits)
+    _validate.real("one_hot", one_hot)
     one_hot = one_hot.to(logits.dtype)
     _validate.floating("one_hot", one_hot)
     _validate.categories(one_hot=one_hot, logits=logits)
@@ -390,6 +391,7 @@ def _log(value: float | Tensor) -> float | Tensor:
 
 def _bits_and_logits(bits: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
     _validate.floating("logits", logits)
+    _validate.real("bits", bits)
     bits = bits.to(logits.dtype)
     _validate.floating("bits", bits)
     _validate.inside_unit_interval("bits", bits)

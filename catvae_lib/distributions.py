@@ -44,12 +44,19 @@ class _Relaxed(Distribution):
 
     def rsample(self, sample_shape: Sequence[int] = (), *, generator: _Seed = None) -> Tensor:
         """Draw differentiable samples of shape sample_shape + batch_shape + event_shape."""
+        _validate.size("sample_shape", sample_shape)
         return self._draw(torch.Size(sample_shape), generator)
 
     def sample(self, sample_shape: Sequence[int] = (), *, generator: _Seed = None) -> Tensor:
         """Draw as `rsample` does, without a gradient."""
+        _validate.size("sample_shape", sample_shape)
         with torch.no_grad():
             return self._draw(torch.Size(sample_shape), generator)
+
+    def _check_batch(self, batch_shape: Sequence[int]) -> None:
+        """Require a shape that the batch can be expanded to."""
+        _validate.size("batch_shape", batch_shape)
+        _validate.fits(batch_shape, batch_shape=torch.empty(self.batch_shape, device="meta"))
 
     def _draw(self, sample_shape: torch.Size, generator: _Seed) -> Tensor:
         raise NotImplementedError
@@ -73,6 +80,8 @@ class _Exact(_Relaxed):
         validate_args = __debug__ if validate_args is None else validate_args
         if (probs is None) == (logits is None):
             raise ValueError("exactly one of probs and logits must be given")
+        _validate.number("temperature", temperature)
+        _validate.number("probs" if logits is None else "logits", probs if logits is None else logits)  # type: ignore[arg-type]
         (given,) = broadcast_all(probs if logits is None else logits)  # type: ignore[arg-type]
         given = self._log_odds(given, given_as_probs=logits is None)
         rows = given[..., 0] if self._event_dim else given
@@ -86,6 +95,7 @@ class _Exact(_Relaxed):
 
     def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> Any:
         """Return the same distribution with its parameters expanded to a larger batch."""
+        self._check_batch(batch_shape)
         new = self._get_checked_instance(_Exact, _instance)  # type: ignore[no-untyped-call]
         new.temperature = self.temperature.expand(batch_shape)
         new.logits = self.logits.expand(*batch_shape, *self.event_shape)
@@ -135,6 +145,7 @@ class LogitRelaxedBernoulli(_Exact):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Return the log-density at a logit, `density.binary_concrete_log_density`."""
+        _validate.finite("value", value)
         if self._validate_args:
             self._validate_sample(value)
         return binary_concrete_log_density(value, self.logits, self.temperature)
@@ -187,6 +198,8 @@ class ExpRelaxedCategorical(_Exact):
             _validate.inside_unit_interval("probs", given, slack=0.0)
             given = given.log()
         _validate.category_logits("logits", given)
+        if given.numel() == 0:
+            raise ValueError(f"logits must not be empty, got shape {tuple(given.shape)}")
         return log_softmax(given)
 
     def _draw(self, sample_shape: torch.Size, generator: _Seed) -> Tensor:
@@ -199,6 +212,7 @@ class ExpRelaxedCategorical(_Exact):
 
         The temperature may differ from row to row: $\lambda y$, normalized, has temperature 1.
         """
+        _validate.finite("value", value)
         if self._validate_args:
             self._validate_sample(value)
         scaled = torch.log_softmax(self.temperature.unsqueeze(-1) * value, -1)
@@ -240,6 +254,7 @@ class _Squashed(_Relaxed, TransformedDistribution):
 
     def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> Any:
         """Return the same distribution with its parameters expanded to a larger batch."""
+        self._check_batch(batch_shape)
         new = self._get_checked_instance(_Squashed, _instance)  # type: ignore[no-untyped-call]
         return super().expand(batch_shape, new)  # type: ignore[no-untyped-call]
 
@@ -249,7 +264,8 @@ class _Squashed(_Relaxed, TransformedDistribution):
 
     def _validate_sample(self, value: Tensor) -> None:
         """Check a value; of a remembered sample, which rounding may push off the simplex, its origin."""
-        if not isinstance(value, Tensor) or _recall(value, self._squash) is None:
+        _validate.floating("value", value)
+        if _recall(value, self._squash) is None:
             super()._validate_sample(value)
 
 

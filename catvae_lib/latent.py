@@ -87,10 +87,10 @@ class Latent(ABC):
     def mode(self, params: Tensor) -> Tensor:
         """Return the most probable code (B, *event_shape) of q(z given x)."""
 
-    def _check(self, params: Tensor) -> Tensor:
-        _validate.floating("params", params)
+    def _check(self, params: Tensor, name: str = "params") -> Tensor:
+        _validate.floating(name, params)
         if params.ndim < 1 or params.shape[-1] != self.num_parameters:
-            raise ValueError(f"params must have shape (B, {self.num_parameters}), got {tuple(params.shape)}")
+            raise ValueError(f"{name} must have shape (B, {self.num_parameters}), got {tuple(params.shape)}")
         return params
 
     def _check_event(self, name: str, value: Tensor) -> Tensor:
@@ -99,6 +99,23 @@ class Latent(ABC):
         if tuple(value.shape[max(0, value.ndim - len(self.event_shape)) :]) != self.event_shape:
             shape = ", ".join(map(str, self.event_shape))
             raise ValueError(f"{name} must have shape (..., {shape}), got {tuple(value.shape)}")
+        return value
+
+    def _check_ratio(self, log_ratio: Tensor) -> Tensor:
+        """Require a log-ratio that is not inf - inf, as of numbers at the end of their range it would be."""
+        given = "params, noise, temperature, prior_temperature and prior_params"
+        _validate.floating(f"the difference of the log-densities of {given}", log_ratio)
+        return log_ratio
+
+    def _check_rows(self, name: str, value: Tensor, params: Tensor) -> Tensor:
+        """Require (..., *event_shape) whose leading dimensions broadcast with those of params."""
+        self._check(params)
+        rows = self._check_event(name, value).shape[: value.ndim - len(self.event_shape)]
+        try:
+            torch.broadcast_shapes(rows, params.shape[:-1])
+        except RuntimeError:
+            found = f"{tuple(value.shape)} and {tuple(params.shape)}"
+            raise ValueError(f"{name} and params must have rows that broadcast, got {found}") from None
         return value
 
 
@@ -134,16 +151,19 @@ class BernoulliLatent(Latent):
 
     def noise(self, params: Tensor, num_samples: int, *, generator: torch.Generator | None = None) -> Tensor:
         """Draw standard logistic noise (S, B, num_bits)."""
+        _validate.count("num_samples", num_samples, minimum=0)
         shape = (num_samples, *self._check(params).shape)
         return noise_source.logistic(shape, generator=generator, device=params.device, dtype=params.dtype)
 
     def relaxed(self, params: Tensor, noise: Tensor, temperature: float | Tensor = 1.0) -> Tensor:
         """Return Binary Concrete codes, article Eq. (3) with temperature."""
-        return sampling.binary_concrete(self._check(params), self._check_event("noise", noise), temperature)
+        return sampling.binary_concrete(
+            self._check(params), self._check_rows("noise", noise, params), temperature
+        )
 
     def hard(self, params: Tensor, noise: Tensor) -> Tensor:
         """Return bits by thresholding."""
-        return sampling.bernoulli_threshold(self._check(params), self._check_event("noise", noise))
+        return sampling.bernoulli_threshold(self._check(params), self._check_rows("noise", noise, params))
 
     def log_prob(self, z: Tensor, params: Tensor) -> Tensor:
         r"""Return the log-probability of the bits, $\sum_i z_i l_i + \ln(1 - \theta_i)$ with logits l.
@@ -151,9 +171,12 @@ class BernoulliLatent(Latent):
         The sum needs one product for S codes; elementwise, with every digit, it is
         `density.bernoulli_log_prob`. An infinite logit gives 0 or -inf, and no gradient.
         """
-        z, params = self._check_event("z", z), self._check(params)
+        _validate.inside_unit_interval("z", self._check_rows("z", z, params))
+        dtype = torch.promote_types(z.dtype, params.dtype)
+        z, params = z.to(dtype), params.to(dtype)
         certain = params.isinf()
         logits = torch.where(certain, 0.0, params)  # (B, num_bits)
+        _validate.finite("the sum of params", logits.abs().sum(-1))  # or the terms below would be inf - inf
         log_off = torch.where(certain, 0.0, logsigmoid(-logits)).sum(-1)  # ln q of all bits off, (B,)
         on = (certain & (params > 0)).to(params.dtype)
         contradicted = torch.linalg.vecdot(z, certain.to(params.dtype) - 2 * on) + on.sum(
@@ -179,15 +202,20 @@ class BernoulliLatent(Latent):
         prior_params: Tensor | None = None,
     ) -> Tensor:
         """Return the log-ratio of Binary Concrete densities (Maddison et al. 2016, Eq. 20)."""
-        noise = self._check_event("noise", noise)
+        _validate.finite("params", params)
+        _validate.positive("prior_temperature", prior_temperature)
+        self._check_rows("noise", noise, params)
         y = sampling.binary_concrete_logit(self._check(params), noise, temperature)  # (S, B, num_bits)
-        prior = torch.zeros_like(params) if prior_params is None else self._check(prior_params)
+        prior = (
+            torch.zeros_like(params) if prior_params is None else self._check(prior_params, "prior_params")
+        )
         log_q = density.binary_concrete_log_density(y, params, temperature)
         log_p = density.binary_concrete_log_density(y, prior, prior_temperature)
-        return (log_q - log_p).sum(-1)
+        return self._check_ratio((log_q - log_p).sum(-1))
 
     def sample_prior(self, num_samples: int, *, generator: torch.Generator | None = None) -> Tensor:
         """Draw fair bits (num_samples, num_bits)."""
+        _validate.count("num_samples", num_samples, minimum=0)
         noise = noise_source.logistic((num_samples, self.num_bits), generator=generator)
         return sampling.bernoulli_threshold(torch.zeros_like(noise), noise)
 
@@ -227,20 +255,23 @@ class CategoricalLatent(Latent):
 
     def noise(self, params: Tensor, num_samples: int, *, generator: torch.Generator | None = None) -> Tensor:
         """Draw standard Gumbel noise (S, B, N, K)."""
+        _validate.count("num_samples", num_samples, minimum=0)
         shape = (num_samples, *self._logits(params).shape)
         return noise_source.gumbel(shape, generator=generator, device=params.device, dtype=params.dtype)
 
     def relaxed(self, params: Tensor, noise: Tensor, temperature: float | Tensor = 1.0) -> Tensor:
         """Return Gumbel-softmax codes, article Eq. (2) with temperature."""
-        return sampling.gumbel_softmax(self._logits(params), self._check_event("noise", noise), temperature)
+        return sampling.gumbel_softmax(
+            self._logits(params), self._check_rows("noise", noise, params), temperature
+        )
 
     def hard(self, params: Tensor, noise: Tensor) -> Tensor:
         """Return one-hot codes by the Gumbel-max trick, article Eq. (1)."""
-        return sampling.gumbel_max(self._logits(params), self._check_event("noise", noise))
+        return sampling.gumbel_max(self._logits(params), self._check_rows("noise", noise, params))
 
     def log_prob(self, z: Tensor, params: Tensor) -> Tensor:
         """Return the log-probability of the one-hot codes, summed over the N variables."""
-        return density.categorical_log_prob(self._check_event("z", z), self._logits(params)).sum(-1)
+        return density.categorical_log_prob(self._check_rows("z", z, params), self._logits(params)).sum(-1)
 
     def prior_log_prob(self, z: Tensor) -> Tensor:
         """Return -N ln K for every code."""
@@ -268,15 +299,20 @@ class CategoricalLatent(Latent):
     ) -> Tensor:
         """Return the log-ratio of ExpConcrete densities (Maddison et al. 2016, Eq. 20)."""
         logits = self._logits(params)
-        noise = self._check_event("noise", noise)
+        _validate.finite("params", params)
+        _validate.positive("prior_temperature", prior_temperature)
+        self._check_rows("noise", noise, params)
         y = sampling.gumbel_log_softmax(logits, noise, temperature)  # (S, B, N, K)
-        prior = torch.zeros_like(logits) if prior_params is None else self._logits(prior_params)
+        prior = torch.zeros_like(logits)
+        if prior_params is not None:
+            prior = self._check(prior_params, "prior_params").unflatten(-1, self.event_shape)
         log_q = density.concrete_log_density(y, logits, temperature)
         log_p = density.concrete_log_density(y, prior, prior_temperature)
-        return (log_q - log_p).sum(-1)
+        return self._check_ratio((log_q - log_p).sum(-1))
 
     def sample_prior(self, num_samples: int, *, generator: torch.Generator | None = None) -> Tensor:
         """Draw uniform one-hot codes (num_samples, N, K)."""
+        _validate.count("num_samples", num_samples, minimum=0)
         noise = noise_source.gumbel((num_samples, *self.event_shape), generator=generator)
         return sampling.gumbel_max(torch.zeros_like(noise), noise)
 
@@ -320,6 +356,7 @@ class GaussianLatent(Latent):
 
     def noise(self, params: Tensor, num_samples: int, *, generator: torch.Generator | None = None) -> Tensor:
         """Draw standard Gaussian noise (S, B, D)."""
+        _validate.count("num_samples", num_samples, minimum=0)
         shape = (num_samples, *self._check(params).shape[:-1], self.num_dimensions)
         return noise_source.normal(shape, generator=generator, device=params.device, dtype=params.dtype)
 
@@ -329,13 +366,13 @@ class GaussianLatent(Latent):
 
     def hard(self, params: Tensor, noise: Tensor) -> Tensor:
         """Return mean + std * noise."""
-        mean, log_std = self._check(params).chunk(2, -1)
-        return sampling.gaussian(mean, log_std, self._check_event("noise", noise))
+        mean, log_std = self._parts(params)
+        return sampling.gaussian(mean, log_std, self._check_rows("noise", noise, params))
 
     def log_prob(self, z: Tensor, params: Tensor) -> Tensor:
         """Return the Gaussian log-density, summed over the dimensions."""
-        mean, log_std = self._check(params).chunk(2, -1)
-        standard = (self._check_event("z", z) - mean) * torch.exp(-log_std)
+        mean, log_std = self._parts(params)
+        standard = (self._check_rows("z", z, params) - mean) * torch.exp(-log_std)
         return (-0.5 * standard.square() - log_std - 0.5 * math.log(2 * math.pi)).sum(-1)
 
     def prior_log_prob(self, z: Tensor) -> Tensor:
@@ -344,7 +381,7 @@ class GaussianLatent(Latent):
 
     def kl(self, params: Tensor) -> Tensor:
         """Return the KL divergence to the unit Gaussian, summed over the dimensions."""
-        mean, log_std = self._check(params).chunk(2, -1)
+        mean, log_std = self._parts(params)
         return density.gaussian_kl(mean, log_std).sum(-1)
 
     def relaxed_log_ratio(
@@ -357,13 +394,22 @@ class GaussianLatent(Latent):
     ) -> Tensor:
         """Return log q - log p at the sample: a Gaussian needs no relaxation."""
         z = self.hard(params, noise)
+        if prior_params is not None:
+            _validate.finite("prior_params", self._check(prior_params, "prior_params"))
         log_p = self.prior_log_prob(z) if prior_params is None else self.log_prob(z, prior_params)
-        return self.log_prob(z, params) - log_p
+        return self._check_ratio(self.log_prob(z, params) - log_p)
 
     def sample_prior(self, num_samples: int, *, generator: torch.Generator | None = None) -> Tensor:
         """Draw codes (num_samples, D) from the unit Gaussian."""
+        _validate.count("num_samples", num_samples, minimum=0)
         return noise_source.normal((num_samples, self.num_dimensions), generator=generator)
 
     def mode(self, params: Tensor) -> Tensor:
         """Return the mean."""
-        return self._check(params).chunk(2, -1)[0]
+        return self._parts(params)[0]
+
+    def _parts(self, params: Tensor) -> tuple[Tensor, Tensor]:
+        """Return means and log standard deviations, (B, D) each; an infinite one would give inf - inf."""
+        _validate.finite("params", self._check(params))
+        mean, log_std = params.chunk(2, -1)
+        return mean, log_std

@@ -7,7 +7,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from catvae_lib import _validate
+from catvae_lib import _precision, _validate
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "elu": nn.ELU,
@@ -38,6 +38,7 @@ def linear(in_features: int, out_features: int) -> nn.Linear:
     """
     _validate.count("in_features", in_features)
     _validate.count("out_features", out_features)
+    _validate.size("in_features * out_features", (in_features, out_features))
     return _glorot(nn.Linear(in_features, out_features))
 
 
@@ -61,6 +62,7 @@ def mlp(in_features: int, hidden: Sequence[int], out_features: int, activation: 
         5
     """
     _validate.one_of("activation", activation, tuple(ACTIVATIONS))
+    _validate.size("hidden", hidden)
     sizes = [in_features, *hidden]
     layers: list[nn.Module] = []
     for before, after in pairwise(sizes):
@@ -161,10 +163,17 @@ class ImageLayers(nn.Sequential):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the layers' output (..., C', H', W')."""
-        output = images.reshape(-1, *images.shape[-3:])  # (N, C, H, W)
-        for layer in self:
-            output = layer(output)  # (N, C', H', W')
+        _validate.finite("images", images)
+        if images.ndim < 3:
+            raise ValueError(f"images must have shape (..., C, H, W), got {tuple(images.shape)}")
+        every = images.flatten(0, -4) if images.ndim > 3 else images.unsqueeze(0)  # (N, C, H, W)
+        output = _precision.fitting("images", images, lambda: self._through(every))
         return output.reshape(*images.shape[:-3], *output.shape[-3:])
+
+    def _through(self, images: Tensor) -> Tensor:
+        for layer in self:
+            images = layer(images)  # (N, C', H', W')
+        return images
 
 
 class PixelBias(nn.Module):
@@ -178,10 +187,14 @@ class PixelBias(nn.Module):
 
     def __init__(self, num_pixels: int) -> None:
         super().__init__()
+        _validate.count("num_pixels", num_pixels)
         self.bias = nn.Parameter(torch.zeros(num_pixels))
 
     def forward(self, images: Tensor) -> Tensor:
         """Return images + bias."""
+        _validate.floating("images", images)
+        if images.ndim == 0 or images.shape[-1] != len(self.bias):
+            raise ValueError(f"images must be (..., {len(self.bias)}), got {tuple(images.shape)}")
         return images + self.bias
 
 
@@ -205,8 +218,9 @@ class Features(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return features start to stop - 1, (..., stop - start)."""
-        if features.shape[-1] < self.stop:
-            raise ValueError(f"features must be at least {self.stop}, got {features.shape[-1]}")
+        _validate.floating("features", features)
+        if features.ndim == 0 or features.shape[-1] < self.stop:
+            raise ValueError(f"features must be at least {self.stop}, got {features.shape[-1:].numel()}")
         return features[..., self.start : self.stop]
 
 
@@ -233,7 +247,7 @@ class Corners(nn.Module):
 
     def __init__(self, num_categories: int = 2) -> None:
         super().__init__()
-        _validate.count("num_categories", num_categories, minimum=2)
+        _validate.count("num_categories", num_categories, minimum=2, maximum=2**20)
         bits = num_categories.bit_length() - 1
         if num_categories != 1 << bits:
             raise ValueError(f"num_categories must be a power of 2, got {num_categories}")
@@ -248,8 +262,11 @@ class Corners(nn.Module):
 
     def forward(self, codes: Tensor) -> Tensor:
         """Return (..., N log2 K) features for codes (..., N K), or (..., Q) for bits."""
+        _validate.finite("codes", codes)
         if self.num_categories == 2:
             return 2 * codes - 1
+        if codes.ndim == 0 or codes.shape[-1] % self.num_categories or codes.shape[-1] == 0:
+            raise ValueError(f"codes must be (..., N * {self.num_categories}), got {tuple(codes.shape)}")
         one_hot = codes.unflatten(-1, (-1, self.num_categories))  # (..., N, K)
         features: Tensor = (one_hot @ self.corners.to(codes)).flatten(-2)
         return features
@@ -302,6 +319,7 @@ class Centred(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return features (..., F) less the mean."""
+        _validate.floating("features", features)
         if features.ndim == 0 or features.shape[-1] != len(self.mean):
             raise ValueError(f"features must be (..., {len(self.mean)}), got {tuple(features.shape)}")
         if self.seen is None and self.moves and torch.is_grad_enabled() and features.numel():
@@ -334,9 +352,10 @@ def start_at_data_mean(decoder: nn.Module, images: Tensor) -> None:
         >>> decoder.bias.data  # ln 9
         tensor([2.1972, 2.1972, 2.1972])
     """
-    last = decoder[-1] if isinstance(decoder, nn.Sequential) else decoder
+    last = decoder[-1] if isinstance(decoder, nn.Sequential) and len(decoder) else decoder
     if not isinstance(last, nn.Linear | PixelBias):
         raise ValueError(f"decoder must end in a torch.nn.Linear or a PixelBias, got {type(last).__name__}")
+    _validate.floating("images", images)
     if images.ndim != 2 or images.shape[1] != len(last.bias):
         raise ValueError(f"images must have shape (N, {len(last.bias)}), got {tuple(images.shape)}")
     _validate.inside_unit_interval("images", images)
@@ -355,6 +374,8 @@ def _glorot(layer: Layer) -> Layer:
 
 def _smallest_shape(image_shape: tuple[int, int], channels: Sequence[int]) -> tuple[int, int]:
     """Return height and width after one halving for each entry of channels."""
+    _validate.size("channels", channels)
+    _validate.size("image_shape", image_shape)
     if len(channels) == 0:
         raise ValueError(f"channels must hold at least one stage, got {channels}")
     if len(image_shape) != 2:

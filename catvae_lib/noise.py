@@ -219,7 +219,7 @@ def _placed(noise: Tensor, loc: float | Tensor, scale: float | Tensor) -> Tensor
 def _open_uniform(
     size: tuple[int, ...],
     generator: torch.Generator | None,
-    device: torch.device | str | None,
+    device: torch.device | None,
     dtype: torch.dtype,
 ) -> Tensor:
     """Draw from the open interval: the generator's 0 becomes half a step, and 1 it never returns."""
@@ -232,34 +232,34 @@ def _arguments(
     generator: torch.Generator | None,
     device: torch.device | str | None,
     dtype: torch.dtype | None,
-) -> tuple[tuple[int, ...], torch.device | str | None, torch.dtype, torch.dtype]:
+) -> tuple[tuple[int, ...], torch.device | None, torch.dtype, torch.dtype]:
     """Return size, device, dtype of the result, and the dtype to draw in."""
-    size = (shape,) if isinstance(shape, int) else tuple(shape)
-    for length in size:
-        _validate.count("shape", length, minimum=0)
+    shape = (shape,) if isinstance(shape, int) else shape
+    _validate.size("shape", shape)
+    _validate.generator("generator", generator)
     dtype = torch.get_default_dtype() if dtype is None else dtype
+    _validate.instance("dtype", dtype, torch.dtype)
     if not dtype.is_floating_point:
         raise ValueError(f"dtype must be a floating-point type, got {dtype}")
+    device = _validate.device("device", device)
     if device is None and generator is not None:
         device = generator.device
-    return size, device, dtype, torch.float32 if dtype in _HALF else dtype
+    if device is not None and generator is not None and device.type != generator.device.type:
+        raise ValueError(f"generator must be on the device {device}, got one on {generator.device}")
+    return tuple(shape), device, dtype, torch.float32 if dtype in _HALF else dtype
 
 
-def _check_fits(size: tuple[int, ...], **parameters: float | Tensor) -> None:
+def _check_fits(size: tuple[int, ...], loc: float | Tensor, scale: float | Tensor) -> None:
     """Require a place and a scale that do not enlarge the size: one draw would be used twice."""
-    _validate.number("loc", parameters["loc"])
-    _validate.positive("scale", parameters["scale"])
-    for name, value in parameters.items():
-        found = tuple(value.shape) if isinstance(value, Tensor) else ()
-        pairs = zip(found[::-1], size[::-1], strict=False)
-        if len(found) > len(size) or any(n not in (1, m) for n, m in pairs):
-            raise ValueError(f"{name} must broadcast to shape {size}, got shape {found}")
+    _validate.finite_number("loc", loc)
+    _validate.positive("scale", scale)
+    _validate.fits(size, loc=loc, scale=scale)
 
 
 def _checked(u: Tensor, loc: float | Tensor, scale: float | Tensor) -> Tensor:
     _validate.floating("u", u)
     _validate.inside_unit_interval("u", u, slack=0.0)
-    _validate.number("loc", loc)
+    _validate.finite_number("loc", loc)
     _validate.positive("scale", scale)
     _validate.broadcastable(u=u, loc=loc, scale=scale)
     return _inside(u)

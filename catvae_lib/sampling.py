@@ -211,7 +211,7 @@ def binary_concrete_logit(
     """
     _validate.positive("temperature", temperature)
     perturbed = _perturbed_bits(logits, logistic_noise)
-    _validate.broadcastable(logits=perturbed, temperature=temperature)
+    _validate.fits(perturbed.shape, temperature=temperature)
     return perturbed / temperature
 
 
@@ -238,6 +238,7 @@ def straight_through(hard: Tensor, relaxed: Tensor) -> Tensor:
         (tensor([1., 0.]), tensor([1., 0.]))
     """
     _validate.finite("relaxed", relaxed)
+    _validate.real("hard", hard)
     if hard.shape != relaxed.shape:
         raise ValueError(
             f"hard and relaxed must have one shape, got {tuple(hard.shape)} and {tuple(relaxed.shape)}"
@@ -258,7 +259,7 @@ def _scaled_logits(logits: Tensor, gumbel_noise: Tensor, temperature: float | Te
     """Return (logits + noise) / temperature, shifted so that the largest is 0: no temperature overflows."""
     _validate.positive("temperature", temperature)
     perturbed = certain_at_zero(_perturbed_logits(logits, gumbel_noise))
-    _validate.broadcastable(logits=perturbed, temperature=temperature)
+    _validate.fits(perturbed.shape, temperature=temperature)
     return (perturbed - perturbed.amax(-1, keepdim=True).detach()) / temperature
 
 

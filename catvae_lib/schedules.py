@@ -34,8 +34,9 @@ class TemperatureSchedule:
     every: int = 1
 
     def __post_init__(self) -> None:
-        _validate.positive("start", self.start)
-        _validate.positive("floor", self.floor)
+        _validate.rate("start", self.start)
+        _validate.rate("floor", self.floor)
+        _validate.plain("rate", self.rate)
         _validate.count("every", self.every)
         if self.floor > self.start:
             raise ValueError(f"floor must not exceed start {self.start}, got {self.floor}")
@@ -56,12 +57,13 @@ class TemperatureSchedule:
     def reaching_floor(cls, start: float, floor: float, steps: int) -> "TemperatureSchedule":
         """Make an exponential schedule that reaches its floor after so many steps: annealing that fits."""
         _validate.count("steps", steps)
-        _validate.positive("start", start)
-        _validate.positive("floor", floor)
+        _validate.rate("start", start)
+        _validate.rate("floor", floor)
         return cls(start, floor, math.log(start / floor) / steps)
 
     def __call__(self, step: int) -> float:
         """Return the value at a step, counted from 0."""
+        _validate.count("step", step, minimum=0)
         return max(self.floor, self.start * math.exp(-self.rate * (step - step % self.every)))
 
 
@@ -92,7 +94,7 @@ class LearningRateSchedule:
     warmup: int = 0
 
     def __post_init__(self) -> None:
-        _validate.positive("peak", self.peak)
+        _validate.rate("peak", self.peak)
         _validate.count("warmup", self.warmup, minimum=0)
         if self.steps is not None:
             _validate.count("steps", self.steps)
@@ -106,6 +108,7 @@ class LearningRateSchedule:
 
     def __call__(self, step: int) -> float:
         """Return the learning rate at a step, counted from 0."""
+        _validate.count("step", step, minimum=0)
         if step < self.warmup:
             return self.peak * (step + 1) / (self.warmup + 1)
         if self.steps is None:

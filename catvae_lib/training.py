@@ -100,11 +100,14 @@ def fit(
         OSError: If a checkpoint cannot be written; the last good one is intact.
         KeyboardInterrupt: After Ctrl-C, when the step is done and the checkpoint is written.
     """
+    for name, one, kind in (("vae", vae, VAE), ("data", data, Dataset), ("config", config, TrainConfig)):
+        _validate.instance(name, one, kind)
     if checkpoint_every is not None:
         _validate.count("checkpoint_every", checkpoint_every)
     if estimator is not None:
         _check_estimator(estimator, config, checkpoint)
     if checkpoint is not None:
+        _validate.path("checkpoint", checkpoint)
         storage.clean(checkpoint)
     run = _Run(vae, data, config, Path(checkpoint) if checkpoint is not None else None, writer, estimator)
     with threads(config.threads), _interruptible() as asked:
@@ -120,6 +123,7 @@ def fit(
 
 
 def _check_estimator(estimator: Estimator, config: TrainConfig, checkpoint: object) -> None:
+    _validate.function("estimator", estimator)
     if config.compile and not is_pure(estimator):
         raise ValueError(f"config.compile must be None or False with {estimator}, got True")
     if checkpoint is not None and isinstance(estimator, nn.Module):

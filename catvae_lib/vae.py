@@ -14,25 +14,11 @@ from torch import Tensor, nn
 
 from catvae_lib import _precision, _validate
 from catvae_lib._limits import softplus
-from catvae_lib.estimators import (
-    Estimator,
-    gumbel_softmax,
-    local_expectation,
-    multi_sample_leave_one_out,
-    straight_through_gumbel_softmax,
-    vimco,
-)
+from catvae_lib._objective import check_kl, estimator_of
+from catvae_lib.estimators import Estimator
 from catvae_lib.latent import Latent
 
 _CODES_A_PASS = 16  # of one image in `bound`: what depends on the image alone is computed once for them
-SAMPLES: dict[str, Estimator] = {
-    "relaxed": gumbel_softmax,
-    "straight_through": straight_through_gumbel_softmax,
-    "local_expectation": local_expectation,
-}
-
-
-KLS = ("analytic", "concrete", "sampled")
 
 
 class LossTerms(NamedTuple):
@@ -76,6 +62,9 @@ class VAE(nn.Module):
         prior: str = "latent",
     ) -> None:
         super().__init__()
+        for name, part in (("encoder", encoder), ("decoder", decoder)):
+            _validate.instance(name, part, nn.Module)
+        _validate.instance("latent", latent, Latent)
         _validate.one_of("likelihood", likelihood, ("bernoulli", "gaussian"))
         _validate.one_of("prior", prior, ("latent", "encoder"))
         self.encoder, self.latent, self.decoder = encoder, latent, decoder
@@ -89,14 +78,17 @@ class VAE(nn.Module):
     def decode(self, z: Tensor) -> Tensor:
         """Return pixel logits (or Gaussian means) (..., D) for codes z (..., *event_shape)."""
         event = self.latent.event_shape
+        _validate.finite("z", z)
         if tuple(z.shape[z.ndim - len(event) :]) != event:
             raise ValueError(f"z must have shape (..., {', '.join(map(str, event))}), got {tuple(z.shape)}")
-        _validate.floating("z", z)
         return _precision.apply(self.decoder, "z", z.flatten(z.ndim - len(event)))
 
     def noise(self, x: Tensor, num_samples: int = 1, *, generator: torch.Generator | None = None) -> Tensor:
         """Draw noise (S, B, ...) for S = num_samples codes an image of x (B, D), whatever its pixels."""
         _validate.count("num_samples", num_samples)
+        _validate.floating("x", x)
+        if x.ndim != 2:
+            raise ValueError(f"x must have shape (B, D), got {tuple(x.shape)}")
         return self.latent.noise(
             x.new_zeros(x.shape[0], self.latent.num_parameters), num_samples, generator=generator
         )
@@ -132,7 +124,7 @@ class VAE(nn.Module):
                 densities' log-ratio; or "sampled", on the same codes as the likelihood: the estimator is
                 given `log_weight` to maximize, as the multi-sample objectives (`vimco`) need it.
             prior_temperature: Temperature of the relaxed prior, only for kl="concrete"; that of the posterior
-                if None.
+                if None. It plays no part with prior="encoder", whose KL is 0.
             multi_sample: Minus the log of the mean weight of the S relaxed codes, in place of the mean of
                 their logs; only with sample="relaxed" and kl="concrete" (Maddison et al. 2016, Sec. 4.2).
             target: Images (B, D) to reconstruct; x itself if None. A denoising VAE sees a corrupted x and
@@ -145,8 +137,8 @@ class VAE(nn.Module):
             ValueError: If shapes disagree, a word is unknown, or prior_temperature or multi_sample comes
                 without kl="concrete".
         """
-        _check_kl(kl, sample, prior_temperature, multi_sample)
-        estimator, params = _estimator(sample, kl), self.encode(x)
+        check_kl(kl, sample, prior_temperature, multi_sample)
+        estimator, params = estimator_of(sample, kl), self.encode(x)
         self._check_samples("noise", noise, x)
         target = self._check_target(x, target)
         if kl == "sampled":
@@ -171,10 +163,11 @@ class VAE(nn.Module):
         r"""Return $\ln w = \ln p(x|z) + \ln p(z) - \ln q(z|x)$ in nats, (S, B), for hard z (S, B, ...)."""
         self._check_images(x)
         self._check_samples("z", z, x)
-        if params.shape[0] != x.shape[0]:
-            raise ValueError(
-                f"params must have a row for each of the {x.shape[0]} images, got {params.shape[0]}"
-            )
+        _validate.floating("params", params)
+        if z.dtype != x.dtype:
+            raise ValueError(f"z must have the dtype of x, {x.dtype}, got {z.dtype}")
+        if tuple(params.shape) != (wanted := (x.shape[0], self.latent.num_parameters)):
+            raise ValueError(f"params must have shape {wanted}, got {tuple(params.shape)}")
         return self._log_weight(x, params, z)
 
     @torch.no_grad()
@@ -338,32 +331,12 @@ class VAE(nn.Module):
         return target
 
     def _check_samples(self, name: str, value: Tensor, x: Tensor) -> None:
+        _validate.floating(name, value)
         expected = (x.shape[0], *self.latent.event_shape)
         if value.ndim != len(expected) + 1 or tuple(value.shape[1:]) != expected or value.shape[0] == 0:
             raise ValueError(
                 f"{name} must have shape (S, {', '.join(map(str, expected))}), got {tuple(value.shape)}"
             )
-
-
-def _check_kl(
-    kl: str, sample: str | Estimator, prior_temperature: float | Tensor | None, multi_sample: bool
-) -> None:
-    _validate.one_of("kl", kl, KLS)
-    if prior_temperature is not None and kl != "concrete":
-        raise ValueError(f'prior_temperature needs kl="concrete", got {prior_temperature=} and {kl=}')
-    if multi_sample and (sample, kl) != ("relaxed", "concrete"):
-        raise ValueError(f'multi_sample needs sample="relaxed" and kl="concrete", got {sample=} and {kl=}')
-
-
-def _estimator(sample: str | Estimator, kl: str) -> Estimator:
-    if isinstance(sample, str):
-        _validate.one_of("sample", sample, tuple(SAMPLES))
-        return SAMPLES[sample]
-    if isinstance(sample, type) or not callable(sample):
-        raise TypeError(f"sample must be a word or an estimator, not its class, got {sample!r}")
-    if kl != "sampled" and sample in (vimco, multi_sample_leave_one_out):
-        raise ValueError(f'sample must come with kl="sampled" to maximize log-weights, got {kl=}, {sample}')
-    return sample
 
 
 @contextmanager

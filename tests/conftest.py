@@ -2,12 +2,14 @@
 
 import os
 from collections import Counter
+from collections.abc import Callable
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: two processes share two cores
 os.environ.setdefault("CATVAE_PROFILE", "cpu")
 os.environ.setdefault("MPLBACKEND", "agg")
 os.environ.setdefault("TQDM_DISABLE", "1")
 
+import alarms
 import hypothesis
 import pytest
 import torch
@@ -41,6 +43,31 @@ def seed() -> None:
     torch.manual_seed(0)
 
 
+@pytest.fixture(autouse=True)
+def comparisons(record_property: Callable[[str, object], None]) -> None:
+    """A statistical test writes into its report what it spends; see tests/alarms.py."""
+    alarms.record = record_property
+
+
+def spending(terminalreporter: pytest.TerminalReporter) -> tuple[str, list[str]]:
+    """What the comparisons of all tests come to; see tests/alarms.py."""
+    reports = [one for word in ("passed", "failed") for one in terminalreporter.getreports(word)]
+    return alarms.overspent(
+        (report.location[0].replace(os.sep, "/").removeprefix("tests/"), float(str(value)))
+        for report in reports
+        if getattr(report, "when", "") == "call"
+        for name, value in report.user_properties
+        if name == "comparison"
+    )
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A run that spends more than its share of false alarms fails."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")  # none in a worker
+    if reporter is not None and spending(reporter)[1] and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
 def layer(nodeid: str) -> str:
     """The layer that a test belongs to: a wing of the library, a folder of tests, or the book."""
     folder, _, rest = nodeid.partition("::")[0].partition("/")
@@ -65,3 +92,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for name, value in report.user_properties:
             if name == "note":
                 terminalreporter.write_line(str(value))
+    said, wrong = spending(terminalreporter)
+    for line in [said, *wrong]:
+        terminalreporter.write_line(line)

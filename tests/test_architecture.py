@@ -13,7 +13,7 @@ from book import ROOT
 LIBRARY = ROOT / "catvae_lib"
 WINGS = {
     "mathematics": {"_limits", "_validate", "noise", "sampling", "density", "distributions"},
-    "model": {"_precision", "chain", "estimators", "latent", "network", "vae"},
+    "model": {"_objective", "_precision", "chain", "estimators", "latent", "network", "vae"},
     "experiment": {
         "_config",
         "_files",
@@ -31,10 +31,11 @@ WINGS = {
     "classroom": {"classroom"},
 }
 HEIGHT = {module: height for height, wing in enumerate(WINGS.values()) for module in wing}
-CORE = (WINGS["mathematics"] | WINGS["model"]) - {"estimators"}
-# The 1,200 lines of one-layer models and 200 for what the papers need: chains of layers, corners, centring,
-# the multi-sample objective of relaxed codes.
-CORE_BUDGET, FILE_BUDGET, FUNCTION_BUDGET = 1400, 250, 30
+CORE = (WINGS["mathematics"] | WINGS["model"]) - {"estimators", "_validate"}
+# The 1,200 lines of one-layer models; 200 for what the papers need: chains of layers, corners, centring, the
+# multi-sample objective of relaxed codes; 50 for the lines that hand arguments to the checks of _validate.py,
+# which is counted apart.
+CORE_BUDGET, FILE_BUDGET, FUNCTION_BUDGET = 1450, 250, 30
 
 FILES = sorted(path for path in LIBRARY.rglob("*.py") if path != LIBRARY / "__init__.py")
 TEXTS = [*FILES, LIBRARY / "__init__.py", *sorted((ROOT / "tools").glob("*.py"))]

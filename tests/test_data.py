@@ -16,10 +16,10 @@ import threading
 import zipfile
 from pathlib import Path
 
+import alarms
 import numpy as np
 import pytest
 import torch
-from scipy import stats
 
 import build_embedded_data as tool
 from catvae_lib import _originals, data
@@ -99,18 +99,18 @@ def test_embedded_labels_are_those_of_mnist_in_the_original_order(digits):
     ("axis", "grey", "spread"), [((0, 2), ROW_SUM, ROW_SPREAD), ((0, 1), COLUMN_SUM, COLUMN_SPREAD)]
 )
 def test_embedded_means_are_the_grey_means(all_bits, axis, grey, spread):
-    """Five standard errors a row and a column: a right draw fails one of the 56 with probability 3e-5.
+    """Bernstein's bound for a row and a column, 7 standard errors: the bits of a pixel sum are independent.
 
-    A threshold at half, in place of a draw, misses 43 of the 56, by up to 43 standard errors.
+    A threshold at half, in place of a draw, is off by up to 43 standard errors.
     """
-    error = all_bits.sum(axis, dtype=torch.float64).numpy() - np.array(grey) / 255
-    assert (np.abs(error) < 5 * np.sqrt(spread) / 255).all()
+    error = all_bits.sum(axis, dtype=torch.float64) - torch.tensor(grey) / 255
+    assert bool((error.abs() < alarms.bernstein(torch.tensor(spread).double() / 255**2, 1.0, 1)).all())
 
 
 def test_embedded_means_of_each_digit_are_the_grey_means(all_bits, digits):
-    """Five standard errors for each of ten digits; images and labels out of step by one miss by far more."""
+    """Seven standard errors for each of ten digits; images and labels out of step by one miss by far more."""
     labels = torch.cat([digits.train.labels, digits.validation.labels, digits.test.labels])
-    tolerance = 5 * np.sqrt(DIGIT_SPREAD) / 255
+    tolerance = alarms.bernstein(torch.tensor(DIGIT_SPREAD).double() / 255**2, 1.0, 1).numpy()
     ink = all_bits.sum((1, 2), dtype=torch.float64)
     for shift, agrees in ((0, True), (1, False)):
         error = torch.bincount(labels.roll(shift), weights=ink).numpy() - np.array(DIGIT_SUM) / 255
@@ -119,8 +119,9 @@ def test_embedded_means_of_each_digit_are_the_grey_means(all_bits, digits):
 
 def test_embedded_mean_of_the_training_file_is_the_published_one(all_bits):
     """The mean grey value of the 60,000 training images is widely quoted as 0.1307, rounded to 5e-5."""
-    five_errors = 5 * math.sqrt(sum(ROW_SPREAD)) / 255 / all_bits.numel() * math.sqrt(7 / 6)
-    assert abs(all_bits[:60_000].mean(dtype=torch.float64) - 0.1307) < 5e-5 + five_errors
+    of_a_pixel = torch.tensor(sum(ROW_SPREAD) / 255**2 / all_bits.numel(), dtype=torch.float64)
+    limit = alarms.bernstein(of_a_pixel, 1.0, 60_000 * 784)
+    assert abs(all_bits[:60_000].mean(dtype=torch.float64) - 0.1307) < 5e-5 + limit
 
 
 def test_embedded_arrays_have_the_digest_of_the_rebuilt_ones_and_need_no_pickle():
@@ -184,20 +185,20 @@ def draw_one_off(pixels, seed):
 
 @pytest.mark.parametrize(("sampler", "right"), [(data.draw_bits, True), (draw_one_off, False)])
 def test_draw_bits_has_the_right_probability_at_every_grey_value(sampler, right):
-    """Exact binomial tests of 20,000 draws at each of v = 1 ... 254, false alarm 1e-4 in all.
+    """Exact binomial tests of 50,000 draws at each of v = 1 ... 254.
 
-    The wrong sampler is off by 0.0039 at v = 1, which this finds with power 0.99; 0 and 255 must be certain.
+    The wrong sampler is off by 0.0039 at v = 1, which is missed once in 1e9; 0 and 255 must be certain.
     """
-    pixels = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 20_000, 1)
-    counts = sampler(pixels, seed=5).sum(1, dtype=np.int64)
-    p_values = [stats.binomtest(int(counts[v]), 20_000, v / 255).pvalue for v in range(1, 255)]
-    assert (min(p_values) > 1e-4 / 254) == right
-    assert (counts[0] == 0 and counts[255] == 20_000) == right
+    pixels = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 50_000, 1)
+    counts = sampler(pixels, seed=5).sum(1, dtype=np.int64).tolist()
+    assert alarms.fits(counts[1:255], [v / 255 for v in range(1, 255)], 50_000) == right
+    assert (counts[0] == 0 and counts[255] == 50_000) == right
 
 
 def test_a_threshold_is_not_a_draw():
     pixels = np.repeat(np.array([[0, 60, 128, 200, 255]], np.uint8), 10_000, 0)
-    assert tool.largest_deviation(pixels, data.draw_bits(pixels)) < 5
+    alarms.spend()  # three exact binomial tails at 7 standard errors come to 3e-11
+    assert tool.largest_deviation(pixels, data.draw_bits(pixels)) < 7
     assert tool.largest_deviation(pixels, (pixels > 127).astype(np.uint8)) > 50
     assert tool.largest_deviation(pixels, 1 - data.draw_bits(pixels)) == math.inf
 
@@ -208,12 +209,11 @@ def test_draw_bits_refuses_other_dtypes():
 
 
 def test_binarize_draws_each_pixel_with_its_own_probability():
-    """Exact binomial test at each of 64 probabilities, false alarm 1e-4 in all; 0 and 1 are certain."""
+    """Exact binomial test at each of 64 probabilities, which finds an error of 0.023; 0 and 1 are certain."""
     p = torch.linspace(0, 1, 66)
     draw = data.binarize(p.expand(50_000, -1), generator=torch.Generator().manual_seed(1)).sum(0)
     assert draw[0] == 0 and draw[-1] == 50_000
-    pairs = zip(draw[1:-1].tolist(), p[1:-1].tolist(), strict=True)
-    assert min(stats.binomtest(int(k), 50_000, q).pvalue for k, q in pairs) > 1e-4 / 64
+    assert alarms.fits([int(k) for k in draw[1:-1]], p[1:-1].tolist(), 50_000)
 
 
 def test_binarize_is_a_function_of_images_and_generator():
@@ -252,10 +252,10 @@ def test_squares_are_all_256_positions_once_each():
 
 
 def test_squares_training_images_are_fair_draws_of_the_test_images():
-    """Chi-squared over 256 positions at false alarm 1e-4."""
+    """Exact binomial tests of 256 positions: one that is drawn 1.8 times as often is found, or 0.4 times."""
     squares = data.load("squares")
     assert squares.train.images.equal(squares.test.images[squares.train.labels])
-    assert stats.chisquare(squares.train.labels.bincount(minlength=256)).pvalue > 1e-4
+    assert alarms.fits(squares.train.labels.bincount(minlength=256).tolist(), [1 / 256] * 256)
 
 
 def test_the_best_model_of_the_squares_scores_ln_256_exactly():

@@ -424,6 +424,8 @@ def half():
         (lambda: density.binary_concrete_log_density(torch.tensor([INF]), half(), 1.0), "logit_sample.*inf"),
         (lambda: density.binary_concrete_log_density(half(), torch.tensor([NAN]), 1.0), "logits.*nan"),
         (lambda: density.binary_concrete_log_density(half(), torch.zeros(3), 1.0), r"logits \(3,\)"),
+        (lambda: density.binary_concrete_log_density(half(), half(), torch.ones(3)), r"temperature \(3,\)"),
+        (lambda: density.logistic_cdf(half(), 0.0, torch.ones(3)), r"x \(2,\).*scale \(3,\)"),
         (lambda: density.bernoulli_log_prob(torch.tensor([1.5]), half()), "bits.*1.5"),
         (lambda: density.bernoulli_log_prob(half(), torch.tensor([NAN])), "logits.*nan"),
         (lambda: density.bernoulli_log_prob(torch.zeros(3), half()), r"bits \(3,\)"),
@@ -480,3 +482,28 @@ def test_the_hessian_of_a_categorical_log_probability_is_minus_the_covariance() 
     found = torch.func.hessian(lambda free: density.categorical_log_prob(one_hot, free))(logits)
     pi = torch.softmax(logits, -1)
     torch.testing.assert_close(found, torch.outer(pi, pi) - torch.diag(pi))
+
+
+def test_a_row_near_its_prior_is_as_exact_beside_one_that_is_far():
+    """Each takes its own formula: a batch is its rows, bit for bit."""
+    logits = torch.tensor([[0.3, -1.0, 0.5], [4.0, 0.0, -3.0], [-2.0, 1.0, 0.0]], dtype=torch.float64)
+    prior = logits + torch.tensor([[1e-9, 0.0, -1e-9], [5.0, -5.0, 0.0], [0.5, 0.0, -0.9]])
+    together = density.categorical_kl(logits, prior)
+    assert torch.equal(
+        together, torch.stack([density.categorical_kl(*row) for row in zip(logits, prior, strict=True)])
+    )
+    bits = density.bernoulli_kl(logits, prior)
+    assert torch.equal(
+        bits.flatten(),
+        torch.stack(
+            [density.bernoulli_kl(*bit) for bit in zip(logits.flatten(), prior.flatten(), strict=True)]
+        ),
+    )
+
+
+def test_one_hot_vectors_and_bits_may_be_whole_numbers():
+    logits = torch.tensor([0.5, -1.0])
+    picked = torch.tensor([0, 1])
+    assert torch.equal(density.categorical_log_prob(picked, logits), logits.log_softmax(-1)[1])
+    found = density.bernoulli_log_prob(picked, logits)
+    torch.testing.assert_close(found, density.bernoulli_log_prob(picked.float(), logits))

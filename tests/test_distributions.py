@@ -4,6 +4,7 @@ import gc
 import itertools
 from collections.abc import Callable
 
+import alarms
 import mpmath
 import pytest
 import torch
@@ -13,6 +14,7 @@ from torch.distributions.kl import kl_divergence
 from torch.distributions.relaxed_bernoulli import LogitRelaxedBernoulli as TorchLogit
 from torch.distributions.relaxed_categorical import ExpRelaxedCategorical as TorchExp
 
+from catvae_lib import _validate
 from catvae_lib import distributions as ours
 from catvae_lib.distributions import (
     ExpRelaxedCategorical,
@@ -115,11 +117,12 @@ def test_a_sure_bit_keeps_its_noise_and_its_gradient() -> None:
     logits = torch.tensor([-30.0, 30.0], requires_grad=True)
     theirs = TorchLogit(torch.tensor(1.0), logits=logits).rsample((1000,))
     (gradient,) = torch.autograd.grad(theirs.sum(), logits)
-    assert gradient.tolist() == [0, 0] and abs(theirs.mean(0) - double(-15.93, 15.93)).max() < 0.3
+    alarms.spend()  # 7 standard errors; logistic noise has 1.2 times the normal tail at 1000 draws
+    assert gradient.tolist() == [0, 0] and abs(theirs.mean(0) - double(-15.93, 15.93)).max() < 0.4
     mine = LogitRelaxedBernoulli(1.0, logits=logits).rsample((1000,), generator=seeded())
     (gradient,) = torch.autograd.grad(mine.sum(), logits)
     assert gradient.tolist() == [1000, 1000]
-    assert abs(mine.mean(0) - double(-30, 30)).max() < 5 * 1.8138 / 1000**0.5
+    close(mine, logits.detach() + logistic((1000, 2), generator=seeded()))
 
 
 @pytest.mark.parametrize("logit", [-100.0, 0.0, 100.0])
@@ -328,7 +331,10 @@ def test_gradients_by_finite_differences(kind: type) -> None:
         (lambda k: k(1.0, logits=torch.tensor([0.0, torch.nan])), "logits"),
         (lambda k: k(1.0, probs=torch.tensor([1.5, -0.5])), "probs"),
         (lambda k: k(-1.0, logits=torch.zeros(3), validate_args=False).rsample(), "temperature"),
-        (lambda k: k(1.0, logits=torch.zeros(3)).log_prob(torch.full((3,), torch.nan)), "support"),
+        (
+            lambda k: k(1.0, logits=torch.zeros(3)).log_prob(torch.full((3,), torch.nan)),
+            "value must not contain NaN",
+        ),
         (lambda k: k(1.0, logits=torch.zeros(3)).log_prob(torch.zeros(2)), "shape|broadcast|agree"),
     ],
 )
@@ -404,9 +410,10 @@ def test_kl_of_one_hot_vectors_is_the_divided_difference(kind: type, num_categor
 
 def test_kl_of_one_hot_vectors_in_monte_carlo_and_in_special_cases() -> None:
     p, q = (RelaxedOneHotCategorical(0.5, logits=double(*row)) for row in ([0.0, 1.0, 2.0], [0.0, 0.0, -1.0]))
-    x = p.sample((40_000,), generator=seeded())
+    x = p.sample((100_000,), generator=seeded())
     ratio = p.log_prob(x) - q.log_prob(x)
-    assert abs(ratio.mean() - kl_divergence(p, q)) < 5 * ratio.std() / 200
+    limit = alarms.empirical(ratio, 3 * 3.0)  # K times the range of the difference of the logits
+    assert abs(ratio.mean() - kl_divergence(p, q)) < limit < 0.036  # and finds an error of 0.05 nats
     assert kl_divergence(p, p).item() == 0
     pair = [RelaxedOneHotCategorical(0.5, logits=double([m, 0.0], [2 * m, 0.0])) for m in (1.0, -3.0)]
     bits = [RelaxedBernoulli(0.5, logits=double(m, 2 * m)) for m in (1.0, -3.0)]
@@ -439,6 +446,65 @@ def test_arguments_are_checked_although_compiling_turns_torch_s_checks_off() -> 
                 one(-1.0, logits=torch.zeros(2))
     finally:
         distributions.Distribution.set_default_validate_args(before)
+
+
+@pytest.mark.parametrize("kind", ALL)
+@pytest.mark.parametrize("asked", [None, True, False])
+def test_what_is_checked_is_what_was_asked_and_everything_by_default(kind: type, asked: bool | None) -> None:
+    before = distributions.Distribution._validate_args
+    distributions.Distribution.set_default_validate_args(asked is False)  # the opposite
+    try:
+        made = kind(1.0, logits=torch.zeros(2), validate_args=asked)
+    finally:
+        distributions.Distribution.set_default_validate_args(before)
+    parts = [made, made.base_dist] if hasattr(made, "base_dist") else [made]
+    assert all(bool(part._validate_args) is (asked is not False) for part in parts)
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_parameters_are_where_the_logits_are(kind: type) -> None:
+    with _validate.trusted():
+        made = kind(0.5, logits=torch.zeros(3, device="meta"), validate_args=False)
+        assert made.temperature.device.type == made.rsample((2,)).device.type == "meta"
+
+
+def test_each_row_of_a_batch_has_its_own_divergence_and_its_own_place_in_the_simplex() -> None:
+    logits = double([0.0, 1.0, 2.0], [0.0, 500.0, -3.0], [0.1, 0.2, 0.3])
+    for kind in ONE_HOT:
+        p, q = kind(0.5, logits=logits), kind(0.5, logits=logits.flip(0) - double([700.0], [0.0], [0.0]))
+        rows = [
+            kl_divergence(kind(0.5, logits=a), kind(0.5, logits=b))
+            for a, b in zip(p.logits, q.logits, strict=True)
+        ]
+        close(kl_divergence(p, q), torch.stack(rows))
+        close(
+            kind(0.5, probs=logits.softmax(-1) * double([2.0], [3.0], [4.0])).logits, logits.log_softmax(-1)
+        )
+    inside = RelaxedOneHotCategorical.support.check(double([0.5, 0.5], [-0.5, 1.5], [0.6, 0.6]))
+    assert inside.tolist() == [True, False, False]
+    with pytest.raises(ValueError, match="the last dimension K must agree"):
+        kl_divergence(*(ExpRelaxedCategorical(0.5, logits=torch.zeros(k)) for k in (2, 3)))
+
+
+def test_a_sample_changed_behind_torchs_back_or_unseen_is_forgotten() -> None:
+    one = RelaxedBernoulli(0.5, logits=double(-15.0))
+    x = one.sample(generator=seeded())
+    assert 1e-12 < float(x) < 1e-8
+    x.data.mul_(1.5)  # no version counts it, and the change is far below 1e-8
+    close(one.log_prob(x), one.log_prob(x.clone()))
+    y = one.sample(generator=seeded())
+    with _validate.trusted():  # no value is read, but the version is
+        y.mul_(1e6)
+        close(one.log_prob(y), one.log_prob(y.clone()))
+
+
+def test_expand_fills_the_instance_that_a_subclass_hands_over() -> None:
+    for kind in ALL:
+        made = kind(0.5, logits=torch.zeros(3))
+        own = type(f"Own{kind.__name__}", (kind,), {})
+        instance = own.__new__(own)
+        assert made.expand((2, *made.batch_shape), instance) is instance
+        assert instance.batch_shape == (2, *made.batch_shape)
 
 
 def test_a_sample_of_one_family_is_a_plain_value_to_the_other() -> None:

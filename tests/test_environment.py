@@ -80,7 +80,9 @@ def licence(name: str) -> str:
     """What an installed package says of its licence, in one of three places."""
     told = metadata(name)
     classes = [one for one in told.get_all("Classifier") or [] if one.startswith("License")]
-    return " ".join([str(told["License-Expression"]), *str(told["License"]).splitlines()[:1], *classes])
+    return " ".join(
+        [str(told.get("License-Expression")), *str(told.get("License")).splitlines()[:1], *classes]
+    )
 
 
 def test_each_dependency_has_its_reason_and_no_other_is_named() -> None:

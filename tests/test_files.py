@@ -127,11 +127,12 @@ def test_a_kernel_that_refuses_the_last_byte_leaves_the_old_file(tmp_path: Path)
     assert path.read_bytes() == NEW
 
 
-def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
+def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The name beside the file leads to /dev/full, where Linux itself says that no space is left."""
     path = tmp_path / "file"
     path.write_bytes(OLD)
-    (tmp_path / f".file.{os.getpid()}").symlink_to("/dev/full")
+    monkeypatch.setattr(_files.secrets, "token_hex", lambda length: "0" * length)
+    (tmp_path / f".file.{os.getpid()}-0000").symlink_to("/dev/full")
     with pytest.raises(OSError, match=r"No space left on device|not permitted|denied|Read-only"):
         write_whole(path, NEW)
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {"file": OLD}

@@ -72,6 +72,7 @@ def test_a_shell_is_found() -> None:
 
 def test_nothing_asks_the_network_or_writes_elsewhere(tmp_path: Path) -> None:
     own = {"TMPDIR": str(tmp_path), "HOME": str(tmp_path / "home"), "MPLCONFIGDIR": str(tmp_path / "mpl")}
+    own["TORCHINDUCTOR_CACHE_DIR"] = str(tmp_path / "inductor")
     environment = {**os.environ, **own, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", WATCHED]
     run = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=ROOT)

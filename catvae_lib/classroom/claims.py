@@ -78,11 +78,14 @@ def claim(
 def _scalar(name: str, value: SupportsFloat) -> float:
     try:
         return float(value)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise ValueError(f"{name} must be one number, got {value!r}") from error
 
 
 def _check(id: str, tolerance: float, source: str, relation: str) -> None:
+    for name, word in (("id", id), ("source", source), ("relation", relation)):
+        if not isinstance(word, str):
+            raise TypeError(f"{name} must be a str, got {type(word).__name__}")
     if not _ID.fullmatch(id):
         raise ValueError(f'id must read like "01.mean", got {id!r}')
     if not (0 <= tolerance < math.inf):

@@ -38,7 +38,8 @@ class Verdict:
 
     def __call__(self, answer: Any, *, seed: int = 0, seconds: float = SECONDS) -> None:
         """Check an answer with the questions of a seed, and print that it is right."""
-        _validate.count("seed", seed, minimum=0)
+        _validate.seed("seed", seed)
+        _validate.rate("seconds", seconds)
         trial = Trial(answer, seed, seconds=seconds)
         try:
             self.check(trial)

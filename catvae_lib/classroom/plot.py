@@ -91,6 +91,9 @@ def show(fig: Figure, name: str, alt: str, data: Mapping[str, Any], rtol: float 
         ...
         ValueError: name must read like "01_gumbel_density", got 'density'
     """
+    kinds: dict[str, Any] = {"fig": Figure, "name": str, "alt": str, "data": Mapping, "rtol": int | float}
+    for given, (word, wanted) in zip((fig, name, alt, data, rtol), kinds.items(), strict=True):
+        _require(word, given, wanted)
     if not _NAME.fullmatch(name):
         raise ValueError(f'name must read like "01_gumbel_density", got {name!r}')
     if len(alt.strip()) < 20 or "\n" in alt:
@@ -106,17 +109,7 @@ def show(fig: Figure, name: str, alt: str, data: Mapping[str, Any], rtol: float 
     png, svg = _png(fig), _svg(fig, name)
     files = {"png": png, "svg": svg, "json": f"{record}\n".encode()}
     plt.close(fig)
-    folder = _folder()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for kind, content in files.items():
-            if content is None:
-                (folder / f"{name}.{kind}").unlink(missing_ok=True)  # of a picture that was line art before
-            else:
-                write_whole(folder / f"{name}.{kind}", content)
-    except OSError as error:
-        remedy = "set CATVAE_FIGURES to a folder that can be"
-        raise OSError(f"{folder} cannot be written ({error.strerror}): {remedy}") from error
+    _store(_folder(), name, files)
     _display(png, name, alt)
 
 
@@ -139,6 +132,16 @@ def image_grid(rows: Mapping[str, Any], image_shape: tuple[int, int], scale: flo
         >>> len(figure.axes)
         1
     """
+    _require("rows", rows, Mapping)
+    _require("image_shape", image_shape, tuple | list)
+    _require("scale", scale, int | float)
+    if len(image_shape) != 2 or not all(isinstance(one, int) and one > 0 for one in image_shape):
+        raise ValueError(f"image_shape must be (height, width), got {image_shape}")
+    if not 0 < scale < 100:
+        raise ValueError(f"scale must be positive, and less than 100 inches, got {scale!r:.20}")
+    for name, images in rows.items():
+        if np.asarray(images).size != len(np.atleast_1d(images)) * math.prod(image_shape):
+            raise ValueError(f"rows must hold images of image_shape {image_shape}, not so {name!r}")
     counts = {name: len(images) for name, images in rows.items()}
     if not counts or len(set(counts.values())) != 1:
         raise ValueError(f"rows must hold the same number of images each, got {counts}")
@@ -182,8 +185,11 @@ def dot_panels(
         >>> len(figure.axes)
         1
     """
-    if not panels:
+    _require("panels", panels, Mapping)
+    if not panels or not all(isinstance(row, Mapping) for row in panels.values()):
         raise ValueError(f"panels must hold one at least, got {panels!r}")
+    for word, chosen in (("diamonds", diamonds), ("hollow", hollow)):
+        _require(word, chosen, Collection)
     names = list(next(iter(panels.values())))
     size = (3.4 + 3.4 * len(panels), 0.36 * len(names) + 1.4)
     fig, axes = plt.subplots(1, len(panels), squeeze=False, sharey=True, figsize=size)
@@ -224,7 +230,9 @@ def beside(panels: Mapping[str, Mapping[str, tuple[float, float | None, float | 
         >>> len(figure.axes)
         1
     """
-    if not panels:
+    _require("panels", panels, Mapping)
+    _require("unit", unit, str)
+    if not panels or not all(isinstance(row, Mapping) for row in panels.values()):
         raise ValueError(f"panels must hold one at least, got {panels!r}")
     names = list(next(iter(panels.values())))
     size = (2.6 + 3.2 * len(panels), 0.36 * len(names) + 1.9)
@@ -244,6 +252,26 @@ def beside(panels: Mapping[str, Mapping[str, tuple[float, float | None, float | 
     ]
     fig.legend(handles=marks, loc="outside upper right", ncols=2, fontsize=12)
     return fig
+
+
+def _store(folder: Path, name: str, files: Mapping[str, bytes | None]) -> None:
+    """Write the files of a picture, by kind, and remove one that it has no longer."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for kind, content in files.items():
+            if content is None:
+                (folder / f"{name}.{kind}").unlink(missing_ok=True)  # of a picture that was line art before
+            else:
+                write_whole(folder / f"{name}.{kind}", content)
+    except OSError as error:
+        remedy = "set CATVAE_FIGURES to a folder that can be"
+        raise OSError(f"{folder} cannot be written ({error.strerror}): {remedy}") from error
+
+
+def _require(name: str, value: object, kind: Any) -> None:
+    """Require a type. The checks of the library would import torch, which a figure does not need."""
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise TypeError(f"{name} must be a {getattr(kind, '__name__', 'number')}, got {type(value).__name__}")
 
 
 def _png(fig: Figure) -> bytes:

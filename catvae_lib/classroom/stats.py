@@ -28,6 +28,8 @@ _Ints = npt.NDArray[np.int64]
 
 POWER = 0.99
 
+_MOST_COUNTS, _SMALLEST_DEVIATION = 1e15, 1e-6  # of counts: beyond, a float64 does not tell neighbours apart
+
 # Below this false-alarm rate the limit distributions of Pearson and Kolmogorov are not trusted.
 _APPROXIMATE_FROM = 1e-4
 
@@ -123,6 +125,8 @@ def categorical_fit(counts: Values, probabilities: Values, *, false_alarm: float
         raise ValueError(f"counts must be whole numbers >= 0, got {float(observed[wrong][0])!r}")
     if not observed.any():
         raise ValueError("counts must not be 0 in every category")
+    if observed.sum() > _MOST_COUNTS:
+        raise ValueError(f"counts must sum to at most {_MOST_COUNTS:g}, got {observed.sum():g}")
     _check_level(false_alarm)
     n, p = int(observed.sum()), p.ravel()
     statistic, p_value, method = _test_counts(observed.ravel()[p > 0], n, p[p > 0], false_alarm)
@@ -165,6 +169,7 @@ def continuous_fit(samples: Values, cdf: Callable[[Any], Any], *, false_alarm: f
         True
     """
     _check_level(false_alarm)
+    _validate.function("cdf", cdf)
     ordered = np.sort(_floats("samples", samples), axis=None)
     n = ordered.size
     f = _floats("cdf(samples)", cdf(torch.from_numpy(ordered) if isinstance(samples, Tensor) else ordered))
@@ -209,15 +214,20 @@ def sample_size_for(
         >>> sample_size_for(0.01, [0.5, 0.3, 0.2])
         91290
     """
+    _validate.plain("deviation", deviation)
     if not 0 < deviation < 1:
         raise ValueError(f"deviation must lie in (0, 1), got {deviation}")
     _check_level(false_alarm)
     if probabilities is None:
-        return math.ceil(_continuous_reach(false_alarm) ** 2 / (2 * deviation**2))
+        return math.ceil((_continuous_reach(false_alarm) / deviation) ** 2 / 2)
     p = _probabilities(probabilities).ravel()
     enough = 1
+    if deviation < _SMALLEST_DEVIATION:
+        raise ValueError(f"deviation must be at least {_SMALLEST_DEVIATION} for counts, got {deviation}")
     while _categorical_deviation(enough, p, false_alarm) > deviation:
         enough *= 2
+        if enough > _MOST_COUNTS:
+            raise ValueError(f"no sample finds deviation {deviation} at false_alarm {false_alarm}")
     too_few = enough // 2
     while enough - too_few > 1:
         middle = (too_few + enough) // 2
@@ -257,7 +267,7 @@ def pair_counts(categories: Values, num_categories: int) -> _Ints:
         >>> categorical_fit(pair_counts(shared, 2), [[0.25, 0.25], [0.25, 0.25]]).rejected
         True
     """
-    _validate.count("num_categories", num_categories)
+    _validate.count("num_categories", num_categories, maximum=2**12)
     flat = _floats("categories", categories).ravel()
     if flat.size < 2:
         raise ValueError(f"categories must hold at least two draws, got {flat.size}")
@@ -381,8 +391,12 @@ def _num_tests(num_categories: int) -> int:
 
 def _floats(name: str, values: Values) -> _Floats:
     if isinstance(values, Tensor):
+        _validate.real(name, values)
         values = values.detach().cpu().double().numpy()
-    array = np.asarray(values, np.float64)
+    try:
+        array = np.asarray(values, np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise TypeError(f"{name} must be numbers, got {values!r:.80}") from error
     if array.size == 0:
         raise ValueError(f"{name} must not be empty, got shape {array.shape}")
     if not bool(np.isfinite(array).all()):
@@ -400,5 +414,6 @@ def _probabilities(values: Values) -> _Floats:
 
 
 def _check_level(false_alarm: float) -> None:
+    _validate.plain("false_alarm", false_alarm)
     if not 0 < false_alarm < 1:
         raise ValueError(f"false_alarm must lie in (0, 1), got {false_alarm}")

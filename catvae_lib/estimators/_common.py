@@ -1,6 +1,7 @@
 """What the estimators share: checks, the drawn code, and how a gradient is attached to a value."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -52,10 +53,11 @@ def check_draws(
     name: str, latent: Latent, logits: Tensor, noise: Tensor, *, least: int = 1, pairs: bool = False
 ) -> None:
     """Require logits (B, num_parameters) and noise (S, B, *event_shape) of one dtype."""
+    _validate.instance("latent", latent, Latent)
     _validate.floating("logits", logits)
     if logits.ndim != 2 or logits.shape[1] != latent.num_parameters:
         raise ValueError(f"logits must have shape (B, {latent.num_parameters}), got {tuple(logits.shape)}")
-    _validate.floating("noise", noise)
+    _validate.finite("noise", noise)
     if noise.dtype != logits.dtype:
         raise ValueError(f"noise must have the dtype of logits, {logits.dtype}, got {noise.dtype}")
     wanted = (logits.shape[0], *latent.event_shape)
@@ -85,6 +87,7 @@ def check_bits(name: str, latent: Latent) -> None:
 
 def values(f: Objective, z: Tensor, latent: Latent) -> Tensor:
     """Return f(z), (..., B), and require that it is one value a code."""
+    _validate.function("f", f)
     version = None if torch.compiler.is_compiling() or z.is_inference() else z._version
     found = f(z)
     if version is not None and z._version != version:
@@ -127,17 +130,46 @@ def descend(network: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor) 
     """Take a step of a network's own optimizer; the gradients that others keep in it are left alone."""
     weights = list(network.parameters())
     held = [weight.grad for weight in weights]
-    if any(state["exp_avg"].dtype != weight.dtype for weight, state in optimizer.state.items()):
-        optimizer.load_state_dict(optimizer.state_dict())  # after .double(): moves the moments along
-    for weight, gradient in zip(weights, torch.autograd.grad(loss, weights, allow_unused=True), strict=True):
+    group, moments = optimizer.param_groups[0], optimizer.state
+    others = any(one is not two for one, two in zip(weights, group["params"], strict=True))
+    if others or any(state["exp_avg"].dtype != weight.dtype for weight, state in moments.items()):
+        kept = optimizer.state_dict()  # after load_state_dict(assign=True) or .double(): the moments go along
+        group["params"] = weights
+        moments.clear()
+        optimizer.load_state_dict(kept)
+    gradients = torch.autograd.grad(loss, weights, allow_unused=True)
+    check_learnable("the gradient of network", *(each for each in gradients if each is not None))
+    for weight, gradient in zip(weights, gradients, strict=True):
         weight.grad = gradient
     optimizer.step()
     for weight, before in zip(weights, held, strict=True):
         weight.grad = before
 
 
+def check_learnable(name: str, *tensors: Tensor) -> None:
+    """Refuse to learn from what is not finite: an average or a moment would keep it for good."""
+    if not all(tensor.is_meta or bool(tensor.isfinite().all()) for tensor in tensors):
+        raise FloatingPointError(
+            f"{name} became NaN or infinite, as of a huge f; nothing was learned from it"
+        )
+
+
+def check_network(network: nn.Module, learning_rate: float) -> None:
+    """Require a network that can be learned, and the rate to do it."""
+    _validate.instance("network", network, nn.Module)
+    if not list(network.parameters()):
+        raise ValueError(f"network must have weights to be learned, got {network}")
+    _validate.rate("learning_rate", learning_rate)
+
+
+def underlying(estimator: Estimator) -> Estimator:
+    """Return the estimator without the arguments that `functools.partial` has given it."""
+    return underlying(estimator.func) if isinstance(estimator, partial) else estimator
+
+
 def attach(value: Tensor, logits: Tensor, gradient: Tensor) -> Tensor:
     """Return the value (B,), to which the gradient (B, num_parameters) in the logits is added."""
+    _validate.finite("the gradient of f in the logits", gradient)
     return value + ((logits - logits.detach()) * gradient.detach()).sum(-1)
 
 

@@ -136,7 +136,7 @@ def arsm(
     table = value.detach().expand(k, k, *value.shape).clone()  # (K, K, S, B)
     table[first, second] = table[second, first] = swapped
     weight = 1 / k - torch.softmax(-noise, -1)  # (S, B, N, K)
-    gradient = torch.einsum("kjsb,sbnj->bnk", table - table.mean(0), weight) / len(noise)
+    gradient = torch.einsum("kjsb,sbnj->bnk", table - table.mean(0), weight.to(table.dtype)) / len(noise)
     return attach(value.mean(0), logits, gradient.flatten(1))
 
 

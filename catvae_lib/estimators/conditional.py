@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from catvae_lib import _validate
 from catvae_lib._limits import softplus
 from catvae_lib.estimators._common import log_probabilities
 from catvae_lib.latent import BernoulliLatent, Latent
@@ -22,6 +23,7 @@ def harden(latent: Latent, score: Tensor) -> Tensor:
 
 def soften(latent: Latent, score: Tensor, temperature: float | Tensor) -> Tensor:
     """Return the relaxed code of perturbed logits."""
+    _validate.fits(score.shape, temperature=temperature)
     if isinstance(latent, BernoulliLatent):
         return torch.sigmoid(score / temperature)
     # Shifted so that the largest is 0, no temperature overflows. Softmax over the first dimension is ten

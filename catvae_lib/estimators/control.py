@@ -12,6 +12,8 @@ from catvae_lib.estimators._common import (
     check,
     check_autograd,
     check_differentiable,
+    check_learnable,
+    check_network,
     descend,
     learned,
     score,
@@ -119,8 +121,13 @@ class REBAR(nn.Module):
 
     def update(self, plain: Tensor, control: Tensor) -> None:
         """Take a batch's a and h, (B, num_parameters) each, into the averages, in training mode."""
-        if self.training:
+        _validate.finite("plain", plain)
+        _validate.finite("control", control)
+        if plain.shape != control.shape:
+            raise ValueError(f"plain and control must have one shape, got {plain.shape} and {control.shape}")
+        if self.training and plain.numel():
             found = torch.stack([(plain * control).sum(), control.square().sum()]).to(self.products)
+            check_learnable("the square of the gradient", found)
             self.products.lerp_(found, 1 - self.decay)
 
 
@@ -153,7 +160,7 @@ class RELAX(nn.Module):
 
     def __init__(self, network: nn.Module, learning_rate: float = 1e-3, decay: float = 0.99) -> None:
         super().__init__()
-        _validate.positive("learning_rate", learning_rate)
+        check_network(network, learning_rate)
         self.network, self.rebar = network, REBAR(decay)
         self.optimizer = torch.optim.Adam(network.parameters(), learning_rate)
 
@@ -172,7 +179,7 @@ class RELAX(nn.Module):
         with torch.enable_grad():
             gradient = plain + self.rebar.eta.to(logits) * control + rest
             square = gradient.square().sum(-1).mean()
-        if self.training:
+        if self.training and len(logits):
             self.rebar.update(plain + rest.detach(), control)
             descend(self.network, self.optimizer, square)  # an output bias has no part in c - c
         return attach(value.mean(0), logits, gradient)

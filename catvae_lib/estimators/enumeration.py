@@ -27,6 +27,8 @@ def all_codes(
                 [1., 0.],
                 [1., 1.]])
     """
+    dtype, device = dtype or torch.get_default_dtype(), _validate.device("device", device)
+    _validate.instance("dtype", dtype, torch.dtype)
     if isinstance(latent, BernoulliLatent):
         variables, categories = latent.num_bits, 2
     elif isinstance(latent, CategoricalLatent):
@@ -38,8 +40,8 @@ def all_codes(
     index = torch.cartesian_prod(*[torch.arange(categories, device=device)] * variables)
     index = index.reshape(-1, variables)  # one variable comes without its dimension
     if isinstance(latent, BernoulliLatent):
-        return index.to(dtype or torch.get_default_dtype())
-    return torch.nn.functional.one_hot(index, categories).to(dtype or torch.get_default_dtype())
+        return index.to(dtype)
+    return torch.nn.functional.one_hot(index, categories).to(dtype)
 
 
 def exact(
@@ -84,6 +86,7 @@ def exact_gradient(latent: Latent, logits: Tensor, f: Objective) -> Tensor:
         >>> exact_gradient(BernoulliLatent(2), torch.zeros(1, 2), lambda z: z.prod(-1))
         tensor([[0.1250, 0.1250]])
     """
+    _validate.floating("logits", logits)
     with torch.enable_grad():
         own = logits.detach().requires_grad_()
         return torch.autograd.grad(exact(latent, own, None, f).sum(), own)[0]
@@ -101,13 +104,14 @@ def exact_multi_sample(latent: Latent, logits: Tensor, f: Objective, num_samples
     log_p, total = log_q, found  # (C, B), then (C, C, B) ...
     for _ in range(num_samples - 1):
         log_p, total = log_p.unsqueeze(0), total.unsqueeze(0)
-        tail = (-1, *[1] * (log_p.ndim - 2), log_q.shape[1])
+        tail = (len(log_q), *[1] * (log_p.ndim - 2), log_q.shape[1])
         log_p, total = log_p + log_q.reshape(tail), torch.logaddexp(total, found.reshape(tail))
     return (log_p.exp() * (total - math.log(num_samples))).flatten(0, -2).sum(0)
 
 
 def _table(latent: Latent, logits: Tensor, f: Objective) -> tuple[Tensor, Tensor]:
     """Return log q(z) and f(z) of every code, (C, B) each."""
+    _validate.floating("logits", logits)
     codes = all_codes(latent, dtype=logits.dtype, device=logits.device)
     check_logits(latent, logits)
     z = codes.unsqueeze(1).expand(-1, logits.shape[0], *latent.event_shape)  # (C, B, *event_shape)

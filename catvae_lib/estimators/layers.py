@@ -6,8 +6,9 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from catvae_lib import _validate
 from catvae_lib.chain import Chain
-from catvae_lib.estimators._common import Estimator, Objective, check_draws
+from catvae_lib.estimators._common import Estimator, Objective, check_draws, underlying
 from catvae_lib.estimators.multi_sample import multi_sample_leave_one_out, vimco
 from catvae_lib.latent import Latent
 
@@ -46,7 +47,7 @@ class Layerwise(nn.Module):
         for each in estimators:
             if isinstance(each, type) or not callable(each):
                 raise TypeError(f"estimators must be estimators, not their classes or names, got {each!r}")
-            if each in (vimco, multi_sample_leave_one_out):
+            if underlying(each) in (vimco, multi_sample_leave_one_out):
                 raise ValueError(f"estimators must have a single objective: give a Chain to {each} itself")
         self.estimators = estimators
         self.learning = nn.ModuleList(each for each in estimators if isinstance(each, nn.Module))
@@ -68,6 +69,8 @@ class Layerwise(nn.Module):
         layers = len(latent.layers) if isinstance(latent, Chain) else 1
         if layers == 1 or len(self.estimators) not in (1, layers):
             raise ValueError(f"latent must be a Chain of {len(self.estimators)} layers, got {latent}")
+        _validate.function("f", f)
+        _validate.positive("temperature", temperature)
         check_draws("Layerwise", latent, logits, noise)
         each = self.estimators * layers if len(self.estimators) == 1 else self.estimators
         return _through(each, latent, logits, noise, f, temperature)
@@ -114,4 +117,5 @@ def _given_both(f: Objective, events: int, first: Tensor, second: Tensor) -> Ten
     if not isinstance(found, Tensor) or found.shape != wanted:
         got = tuple(found.shape) if isinstance(found, Tensor) else found
         raise ValueError(f"f must return one value a code, {tuple(wanted)}, got {got}")
+    _validate.finite("f(z)", found)
     return found.flatten(-len(rows))

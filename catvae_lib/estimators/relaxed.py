@@ -188,6 +188,7 @@ def reinmax(
     """
     check("reinmax", latent, logits, noise)
     _validate.positive("temperature", temperature)
+    _validate.fits(noise.shape[1:], temperature=temperature)
     z = latent.hard(logits, noise)
     with torch.no_grad():
         halfway = _log_halfway(latent, logits, z, temperature)  # logits of pi_1

@@ -4,7 +4,17 @@ import torch
 from torch import Tensor, nn
 
 from catvae_lib import _validate
-from catvae_lib.estimators._common import Objective, attach, check, descend, learned, score, values
+from catvae_lib.estimators._common import (
+    Objective,
+    attach,
+    check,
+    check_learnable,
+    check_network,
+    descend,
+    learned,
+    score,
+    values,
+)
 from catvae_lib.latent import Latent
 
 
@@ -137,13 +147,19 @@ class MovingAverage(nn.Module):
         temperature: float | Tensor = 1.0,
     ) -> Tensor:
         """Return f at hard codes with the gradient, (B,), then update the average (in training mode)."""
+        check("MovingAverage", latent, logits, noise)
         surrogate = score_function(latent, logits, noise, f, baseline=self.average.to(logits))
-        self.update(surrogate.detach().mean())
+        if len(logits):  # nothing has no mean
+            self.update(surrogate.detach().mean())
         return surrogate
 
     def update(self, value: Tensor) -> None:
         """Move the average towards a new value, in training mode."""
+        _validate.finite("value", value)
+        if value.ndim:
+            raise ValueError(f"value must be one number, got shape {tuple(value.shape)}")
         if self.training:
+            check_learnable("the average of f", value)
             self.mean.lerp_(value.to(self.mean), 1 - self.decay)
             self.weight.lerp_(torch.ones_like(self.weight), 1 - self.decay)
 
@@ -176,7 +192,7 @@ class NVIL(nn.Module):
 
     def __init__(self, network: nn.Module, learning_rate: float = 1e-3, decay: float = 0.9) -> None:
         super().__init__()
-        _validate.positive("learning_rate", learning_rate)
+        check_network(network, learning_rate)
         self.network, self.average = network, MovingAverage(decay)
         self.optimizer = torch.optim.Adam(network.parameters(), learning_rate)
 
@@ -189,7 +205,8 @@ class NVIL(nn.Module):
         temperature: float | Tensor = 1.0,
     ) -> Tensor:
         """Return f at hard codes with the gradient, (B,), then fit the baseline (in training mode)."""
-        learning = self.training and not torch.is_inference_mode_enabled()
+        check("NVIL", latent, logits, noise)
+        learning = self.training and len(logits) > 0 and not torch.is_inference_mode_enabled()
         with torch.set_grad_enabled(learning):
             guess = learned(self.network, logits.detach())  # (B,)
         constant = self.average.average.to(logits)

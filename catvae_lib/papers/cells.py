@@ -71,6 +71,19 @@ class Cell:
     rates: tuple[float, ...] = (3e-3,)
     seeds: int = 3
 
+    def __post_init__(self) -> None:
+        for name, allowed in (("table", TABLES), ("change", CHANGES), ("budget", BUDGETS)):
+            _validate.one_of(name, getattr(self, name), allowed)
+        for name in ("row", "estimator"):
+            _validate.instance(name, getattr(self, name), str)
+        for name in ("samples", "epochs", "batch_size", "seeds"):
+            _validate.count(name, getattr(self, name))
+        _validate.instance("rates", self.rates, tuple)
+        if not self.rates:
+            raise ValueError("rates must hold one at least, got none")
+        for rate in self.rates:
+            _validate.rate("rates", rate)
+
     @property
     def published(self) -> float | None:
         """The papers' number, None where they have none."""
@@ -95,6 +108,11 @@ class Run:
     cell: Cell
     rate: float
     seed: int
+
+    def __post_init__(self) -> None:
+        _validate.instance("cell", self.cell, Cell)
+        _validate.rate("rate", self.rate)
+        _validate.seed("seed", self.seed)
 
     @property
     def name(self) -> str:
@@ -133,12 +151,17 @@ def find(table: str, row: str, estimator: str, samples: int = 1, budget: str = "
         >>> find("jang-1", "VAE (Bern.)", "gumbel_softmax").published
         105.0
     """
+    _validate.one_of("table", table, TABLES)
+    _validate.count("samples", samples)
     there = cells(budget, table)
     for cell in there:
         if (cell.row, cell.estimator, cell.samples) == (row, estimator, samples):
             return cell
     known = sorted({f"({cell.row!r}, {cell.estimator!r}, {cell.samples})" for cell in there})
-    raise ValueError(f"{table} has no cell {(row, estimator, samples)}; it has {', '.join(known)}")
+    raise ValueError(
+        f"{table} has no cell with (row, estimator, samples) {(row, estimator, samples)}; "
+        f"it has {', '.join(known)}"
+    )
 
 
 def _jang(budget: str) -> Iterator[Cell]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from scipy import stats
 
+from catvae_lib import _validate
 from catvae_lib.papers.cells import Cell, cells
 from catvae_lib.papers.sweep import load, selected
 
@@ -42,6 +43,7 @@ class Summary:
         Raises:
             ValueError: If the runs hold no bound of so many samples.
         """
+        _validate.count("samples", samples)
         held = [run["test"].get("levels", []) for run in self.runs]
         levels = [{level["samples"]: -level["bound"] for level in own} for own in held]
         if any(samples not in level for level in levels):
@@ -73,6 +75,7 @@ def complete(budget: str, folder: Path) -> dict[Cell, Summary]:
     Raises:
         ValueError: If a file is damaged or of another protocol, or a seed diverged.
     """
+    _validate.instance("folder", folder, Path)
     found = {}
     for cell in cells(budget):
         with contextlib.suppress(FileNotFoundError):
@@ -88,6 +91,11 @@ def interval(values: list[float]) -> tuple[float, float | None]:
         >>> round(mean, 3), round(half, 3)
         (2.0, 2.484)
     """
+    _validate.instance("values", values, list, tuple)
+    for value in values:
+        _validate.finite_number("values", value)
+    if len(values) == 0:
+        raise ValueError("values must hold one at least, got none")
     count, mean = len(values), sum(values) / len(values)
     if count == 1:
         return mean, None

@@ -27,6 +27,10 @@ class Level:
     samples: int
     images: int
 
+    def __post_init__(self) -> None:
+        _validate.count("samples", self.samples)
+        _validate.count("images", self.images)
+
 
 QUICK = (Level(1, 10_000), Level(10, 10_000), Level(1000, 250))
 FULL = (Level(1, 10_000), Level(100, 10_000), Level(1000, 10_000))
@@ -61,6 +65,12 @@ def bounds(vae: VAE, images: Tensor, levels: tuple[Level, ...], *, seed: int = 0
         >>> [level["samples"] for level in found["levels"]]
         [1, 10]
     """
+    _validate.instance("vae", vae, VAE)
+    _validate.several("levels", levels, Level)
+    _validate.seed("seed", seed)
+    _validate.floating("images", images)
+    if images.ndim != 2 or len(images) == 0:
+        raise ValueError(f"images must be (N, D), N at least 1, got {tuple(images.shape)}")
     samples, counts = ([getattr(level, name) for level in levels] for name in ("samples", "images"))
     if not levels or any(one >= two for one, two in pairwise(samples)):
         raise ValueError(f"levels must be given and rise in samples, got {samples}")

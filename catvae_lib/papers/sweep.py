@@ -22,6 +22,7 @@ import torch
 from joblib import Parallel, delayed, parallel_config
 from tqdm.auto import tqdm
 
+from catvae_lib import _validate
 from catvae_lib._files import write_whole
 from catvae_lib.papers.cells import Cell, Run
 from catvae_lib.papers.train import stackable, train
@@ -55,6 +56,12 @@ def sweep(
         RuntimeError: If runs could not be done. All that could are stored; `sweep` tries the others again.
         ValueError: If a file is damaged, or of another protocol.
     """
+    _validate.several("wanted", wanted, Cell)
+    _validate.instance("folder", folder, Path)
+    _validate.count("jobs", jobs, minimum=-1)
+    if scheduler is not None:
+        _validate.instance("scheduler", scheduler, str)
+    _validate.function("work", work)
     first = {cell: [Run(cell, rate, 0) for rate in cell.rates] for cell in wanted}
     if scheduler is None:
         work = partial(_while_owned, os.getpid(), work)
@@ -70,6 +77,8 @@ def sweep(
 
 def path_of(run: Run, folder: Path) -> Path:
     """Return the file of a run."""
+    _validate.instance("run", run, Run)
+    _validate.instance("folder", folder, Path)
     return folder / f"{run.name}.json"
 
 
@@ -80,6 +89,7 @@ def selected(cell: Cell, folder: Path) -> list[Run]:
         FileNotFoundError: If a rate has not been tried.
         ValueError: If training diverged with every rate, or a file is damaged or of another protocol.
     """
+    _validate.instance("cell", cell, Cell)
     tried = {rate: load(Run(cell, rate, 0), folder) for rate in cell.rates}
     scores = {rate: result["validation"] for rate, result in tried.items() if "failure" not in result}
     if not scores:
@@ -123,6 +133,7 @@ def _is_result(found: Any) -> bool:
 
 def together(runs: Sequence[Run]) -> list[tuple[Run, ...]]:
     """Return the runs in groups that are trained in one launch: those of a cell on a GPU, else each alone."""
+    _validate.several("runs", runs, Run)
     groups: dict[object, list[Run]] = {}
     for run in runs:
         stacked = torch.cuda.is_available() and stackable(run.cell)

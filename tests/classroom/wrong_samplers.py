@@ -12,6 +12,7 @@ Sampler = Callable[[Tensor, int, torch.Generator], Tensor]
 
 TEMPERATURE = 0.5
 SHARED_BY = 8  # examples in a batch that share one noise
+BATCH = 1000  # draws between two seedings
 
 
 def right_gumbel_max(probabilities: Tensor, num_samples: int, generator: torch.Generator) -> Tensor:
@@ -111,6 +112,58 @@ def off_by_one(probabilities: Tensor, num_samples: int, generator: torch.Generat
     return (right_gumbel_max(probabilities, num_samples, generator) + 1) % probabilities.numel()
 
 
+def relu_on_logits(probabilities: Tensor, num_samples: int, generator: torch.Generator) -> Tensor:
+    """A network that ends in a ReLU: negative logits become 0, and all of these are negative."""
+    return (probabilities.log().relu() + _gumbel(probabilities, num_samples, generator)).argmax(-1)
+
+
+def one_logarithm(probabilities: Tensor, num_samples: int, generator: torch.Generator) -> Tensor:
+    """Noise -log u, which is exponential."""
+    return (probabilities.log() - _uniform(probabilities, num_samples, generator).log()).argmax(-1)
+
+
+def bfloat16_uniforms(probabilities: Tensor, num_samples: int, generator: torch.Generator) -> Tensor:
+    """Uniforms in bfloat16, at most 1 - 2^-8: no Gumbel noise above 5.54."""
+    u = _uniform(probabilities, num_samples, generator).bfloat16().double().clamp(max=1 - 2.0**-8)
+    return (probabilities.log() - (-u.log()).log()).argmax(-1)
+
+
+def one_noise_for_all_categories(
+    probabilities: Tensor, num_samples: int, generator: torch.Generator
+) -> Tensor:
+    """One number a draw, added to all the logits: the most probable category always wins."""
+    return (probabilities.log() + _gumbel(probabilities[:1], num_samples, generator)).argmax(-1)
+
+
+def temperature_for_epsilon(probabilities: Tensor, num_samples: int, generator: torch.Generator) -> Tensor:
+    """The temperature handed over as the epsilon inside the two logarithms."""
+    u = _uniform(probabilities, num_samples, generator)
+    noise = -(-(u + TEMPERATURE).log().clamp(max=0) + TEMPERATURE).log()
+    return (probabilities.log() + noise).argmax(-1)
+
+
+def rounded_relaxation(probabilities: Tensor, num_samples: int, generator: torch.Generator) -> Tensor:
+    """A relaxed sample rounded entry by entry: where none exceeds 1/2, the first category is taken."""
+    noise = _gumbel(probabilities, num_samples, generator)
+    return ((probabilities.log() + noise) / TEMPERATURE).softmax(-1).round().argmax(-1)
+
+
+def log_odds_for_logits(probabilities: Tensor, num_samples: int, generator: torch.Generator) -> Tensor:
+    """The logit of a bit, log p - log(1 - p), taken for each of K categories."""
+    return (probabilities.logit() + _gumbel(probabilities, num_samples, generator)).argmax(-1)
+
+
+def logarithm_to_base_10(probabilities: Tensor, num_samples: int, generator: torch.Generator) -> Tensor:
+    """log10 p in place of ln p."""
+    return (probabilities.log10() + _gumbel(probabilities, num_samples, generator)).argmax(-1)
+
+
+def seeded_anew(probabilities: Tensor, num_samples: int, generator: torch.Generator) -> Tensor:
+    """A generator made anew for every batch: the same draws again and again."""
+    batch = right_gumbel_max(probabilities, BATCH, generator)
+    return batch.repeat(-(-num_samples // BATCH))[:num_samples]
+
+
 RIGHT: tuple[Sampler, ...] = (right_gumbel_max, right_chain_of_bits)
 WRONG: tuple[Sampler, ...] = (
     normal_noise,
@@ -126,6 +179,15 @@ WRONG: tuple[Sampler, ...] = (
     argmin,
     probabilities_as_logits,
     off_by_one,
+    relu_on_logits,
+    one_logarithm,
+    bfloat16_uniforms,
+    one_noise_for_all_categories,
+    temperature_for_epsilon,
+    rounded_relaxation,
+    log_odds_for_logits,
+    logarithm_to_base_10,
+    seeded_anew,
 )
 
 

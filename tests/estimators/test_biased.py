@@ -26,7 +26,7 @@ SOFT = [gumbel_softmax, straight_through_gumbel_softmax, straight_through, gumbe
 
 @pytest.mark.parametrize("problem", ["bits-multilinear", "small-multilinear"])
 def test_straight_through_is_exact_for_a_multilinear_f(problem: str) -> None:
-    """False alarm 1e-8; a bias of 0.02 of a standard deviation of one estimate is found."""
+    """A bias of 0.03 of a standard deviation of one estimate is found."""
     one = PROBLEMS[problem]
     found = compare(estimates(one, straight_through, 1, N), one.exact_gradient())
     assert not found.rejected, found
@@ -52,7 +52,10 @@ def test_reinmax_at_another_temperature_is_not(problem: str) -> None:
 def test_gumbel_rao_has_the_mean_of_straight_through_gumbel_softmax_and_less_variance(
     problem: str, temperature: float
 ) -> None:
-    """The two are compared on independent draws: their difference has the sum of their variances."""
+    """The two are compared on independent draws: their difference has the sum of their variances.
+
+    A difference of 0.05 standard deviations is found, 0.2 on the large problem.
+    """
     one, n = PROBLEMS[problem], 20_000 if problem == "large-neural" else 100_000
     plain = estimates(one, straight_through_gumbel_softmax, 1, n, temperature)
     rao = estimates(one, gumbel_rao, 9, n, temperature, seed=1)

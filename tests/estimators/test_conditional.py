@@ -1,5 +1,6 @@
 """Perturbed logits given their code: the identities that REBAR, RELAX and Gumbel-Rao stand on."""
 
+import alarms
 import pytest
 import torch
 from problems import FLOAT
@@ -10,7 +11,6 @@ from catvae_lib.classroom.stats import continuous_fit
 from catvae_lib.estimators.conditional import conditional, harden, perturbed, soften
 from catvae_lib.latent import BernoulliLatent, CategoricalLatent, Latent
 
-FALSE_ALARM = 1e-9
 BIT, CATEGORIES = BernoulliLatent(1), CategoricalLatent(1, 3)
 CATEGORY_LOGITS = torch.tensor([[0.5, -1.0, 2.0]], dtype=FLOAT)
 
@@ -42,33 +42,40 @@ def test_averaged_over_bits_it_is_the_unconditional_law(logit: float) -> None:
     logits = torch.full((400_000, 1), logit, dtype=FLOAT)
     z = BIT.hard(logits, drawn(BIT, logits, 1))
     given = conditional(BIT, logits, z, drawn(BIT, logits, 1, seed=1))
-    fit = continuous_fit(given, lambda x: density.logistic_cdf(x, logit), false_alarm=FALSE_ALARM)
+    fit = continuous_fit(given, lambda x: density.logistic_cdf(x, logit), false_alarm=alarms.spend())
     assert not fit.rejected and fit.smallest_deviation < 0.008
 
 
 @pytest.mark.parametrize("k", [0, 1, 2])
 def test_averaged_over_categories_it_is_the_unconditional_law(k: int) -> None:
-    """Each perturbed logit is a Gumbel at ln pi_k, and differences are logistic: they are independent."""
+    """Each perturbed logit is a Gumbel at ln pi_k, and differences are logistic: they are independent.
+
+    Would detect a distance of 0.011.
+    """
     logits = CATEGORY_LOGITS.expand(200_000, -1)
     z = CATEGORIES.hard(logits, drawn(CATEGORIES, logits, 1))
     given = conditional(CATEGORIES, logits, z, drawn(CATEGORIES, logits, 1, seed=1))[0, :, 0]
     log_p = CATEGORY_LOGITS[0].log_softmax(-1)
     fit = continuous_fit(
-        given[:, k], lambda x: density.gumbel_cdf(x, float(log_p[k])), false_alarm=FALSE_ALARM
+        given[:, k], lambda x: density.gumbel_cdf(x, float(log_p[k])), false_alarm=alarms.spend()
     )
     assert not fit.rejected
     other = (k + 1) % 3
     fit = continuous_fit(
         given[:, k] - given[:, other],
         lambda x: density.logistic_cdf(x, float(log_p[k] - log_p[other])),
-        false_alarm=FALSE_ALARM,
+        false_alarm=alarms.spend(),
     )
     assert not fit.rejected
 
 
 @pytest.mark.parametrize("latent", [BIT, CATEGORIES])
 def test_given_its_own_code_it_has_the_law_of_the_draws_with_that_code(latent: Latent) -> None:
-    """Rejection sampling as the oracle: means of the perturbed logits among the draws with one code."""
+    """Rejection sampling as the oracle: means of the perturbed logits among the draws with one code.
+
+    The two have one law, so that their difference is symmetric. A difference of the means of 0.12 standard
+    deviations is found for the rarest code, of which there are 15,600, and of 0.025 for the others.
+    """
     logits = torch.tensor([[0.7]], dtype=FLOAT) if latent is BIT else CATEGORY_LOGITS
     free = perturbed(latent, logits, drawn(latent, logits, 400_000))
     codes = harden(latent, free)
@@ -76,9 +83,8 @@ def test_given_its_own_code_it_has_the_law_of_the_draws_with_that_code(latent: L
         same = free[(codes == code).flatten(1).all(1)].flatten(1)
         given = conditional(latent, logits, code, drawn(latent, logits, len(same), seed=2)).flatten(1)
         for power in (1, 2):
-            difference = same.pow(power).mean(0) - given.pow(power).mean(0)
-            error = ((same.pow(power).var(0) + given.pow(power).var(0)) / len(same)).sqrt()
-            assert bool((difference.abs() < 6.2 * error).all()), (code, power)
+            difference = same.pow(power) - given.pow(power)
+            assert bool((difference.mean(0).abs() < alarms.symmetric(difference)).all()), (code, power)
 
 
 @pytest.mark.parametrize("logit", [-2.0, 0.0, 3.0])

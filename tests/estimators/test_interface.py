@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 
+import alarms
 import pytest
 import torch
 from problems import BITS, FLOAT, LARGE, PROBLEMS, SMALL, estimates
+from scipy import stats
 from torch import Tensor, nn
 
 from catvae_lib import data, network
@@ -428,22 +430,31 @@ def two_bit_vae() -> tuple[VAE, Tensor]:
 @pytest.mark.parametrize("kl", ["analytic", "sampled"])
 @pytest.mark.parametrize("name", ["score_function", "leave_one_out", "disarm", "rebar", "local_expectation"])
 def test_in_the_loss_of_a_vae_it_has_the_gradient_of_the_exact_elbo(name: str, kl: str) -> None:
-    """Encoder and decoder weights, from 20 blocks of 1000 draws an image; false alarm 1e-6 a weight."""
+    """Encoder and decoder weights, from 100 blocks of 500 draws an image."""
     vae, x = two_bit_vae()
     params = vae.encode(x)
     elbo = exact(vae.latent, params, None, lambda z: vae.log_weight(x, z, params))
     expected = torch.autograd.grad(-elbo.sum(), list(vae.parameters()))
     estimator, found = made(name, vae.latent), []
-    for seed in range(20):
-        rows = x.repeat(1000, 1)
+    for seed in range(100):
+        rows = x.repeat(500, 1)
         noise = vae.noise(rows, CATALOGUE[name].draws, generator=torch.Generator().manual_seed(seed))
         loss = vae.loss(rows, noise, 0.5, sample=estimator, kl=kl)
         torch.testing.assert_close(loss.total, loss.reconstruction + loss.kl)
-        found.append(torch.autograd.grad(loss.total.sum() / 1000, list(vae.parameters())))
-    for index, wanted in enumerate(expected):
-        blocks = torch.stack([block[index] for block in found])
-        error = blocks.std(0) / 20**0.5
-        assert bool(((blocks.mean(0) - wanted).abs() <= 8 * error + 1e-9).all())  # t, 19 degrees: 1e-7
+        found.append(torch.autograd.grad(loss.total.sum() / 500, list(vae.parameters())))
+    assert_their_mean_is(found, expected)
+
+
+def assert_their_mean_is(blocks: list[tuple[Tensor, ...]], expected: tuple[Tensor, ...]) -> None:
+    """Student's limit for the means of 100 blocks of 500 draws: 8 standard errors, and 11 are found.
+
+    An eighth of the level, because the tail of a mean of 50,000 draws of skewness 3 is up to 7 times the
+    normal one there (Cramer 1938), and these are less skewed.
+    """
+    means = torch.stack([torch.cat([part.flatten() for part in block]) for block in blocks])  # (100, weights)
+    wanted = torch.cat([part.flatten() for part in expected])
+    limit = stats.t.isf(alarms.spend(8 * len(wanted)) / 2, len(means) - 1) / len(means) ** 0.5
+    assert bool(((means.mean(0) - wanted).abs() <= limit * means.std(0) + 1e-9).all())
 
 
 def test_vimco_in_the_loss_has_the_gradient_of_the_enumerated_two_sample_bound() -> None:
@@ -452,14 +463,12 @@ def test_vimco_in_the_loss_has_the_gradient_of_the_enumerated_two_sample_bound()
     bound = exact_multi_sample(vae.latent, params, lambda z: vae.log_weight(x, z, params), 2)
     expected = torch.autograd.grad(-bound.sum(), list(vae.parameters()))
     found = []
-    for seed in range(20):
-        rows = x.repeat(2000, 1)
+    for seed in range(100):
+        rows = x.repeat(500, 1)
         noise = vae.noise(rows, 2, generator=torch.Generator().manual_seed(seed))
         loss = vae.loss(rows, noise, sample=vimco, kl="sampled").total
-        found.append(torch.autograd.grad(loss.sum() / 2000, list(vae.parameters())))
-    for index, wanted in enumerate(expected):
-        blocks = torch.stack([block[index] for block in found])
-        assert bool(((blocks.mean(0) - wanted).abs() <= 8 * blocks.std(0) / 20**0.5 + 1e-9).all())
+        found.append(torch.autograd.grad(loss.sum() / 500, list(vae.parameters())))
+    assert_their_mean_is(found, expected)
 
 
 def test_with_the_kl_sampled_the_loss_is_minus_the_log_weight_of_its_codes() -> None:

@@ -1,12 +1,12 @@
 """Estimators for chains against the gradient of the enumerated expectation.
 
-False alarm: the largest of at most 20 coordinates a case, at 5.6 standard errors, 4e-7 a case. With 40,000
-draws a bias of a twentieth of a standard deviation of one estimate is seen. A gradient that stops at a layer
+With 40,000 draws a bias of 0.07 standard deviations of one estimate is seen. A gradient that stops at a layer
 is found at once, see the test that makes one.
 """
 
 from collections.abc import Callable
 
+import alarms
 import pytest
 import torch
 from torch import Tensor
@@ -30,7 +30,7 @@ from catvae_lib.estimators import (
 )
 from catvae_lib.latent import BernoulliLatent
 
-DRAWS, LIMIT = 40_000, 5.6
+DRAWS = 40_000
 
 
 def chain(layers: int = 2) -> Chain:
@@ -87,12 +87,11 @@ class _PerRow(Chain):
         return _PerRow(inner, self.copies, self.number + 1) if isinstance(inner, Chain) else inner  # type: ignore[return-value]
 
 
-def largest_z(found: list[Tensor], exact: list[Tensor]) -> float:
-    worst = 0.0
-    for each, truth in zip(found, exact, strict=True):
-        error = each.mean(0) - truth.reshape(each.shape[1:])
-        worst = max(worst, float((error.abs() / (each.std(0) / DRAWS**0.5 + 1e-12)).max()))
-    return worst
+def off(found: list[Tensor], exact: list[Tensor]) -> float:
+    """The largest |mean - exact| over all coordinates, in parts of the limit of tests/alarms.py."""
+    draws = torch.cat([each.flatten(1) for each in found], 1)
+    error = draws.mean(0) - torch.cat([truth.flatten() for truth in exact])
+    return float((error.abs() / (alarms.empirical(draws) + 1e-12)).max())
 
 
 def single(z: Tensor, log_q: Tensor) -> Tensor:
@@ -114,7 +113,7 @@ def test_layerwise_estimates_are_unbiased(name: str, layers: int) -> None:
     estimator, draws = UNBIASED[name]
     latent = chain(layers)
     found = estimates(Layerwise(estimator), latent, draws)
-    assert largest_z(found, exact_gradients(latent, single)) < LIMIT
+    assert off(found, exact_gradients(latent, single)) < 1
 
 
 def test_baselines_of_their_own_leave_the_estimate_unbiased() -> None:
@@ -122,7 +121,7 @@ def test_baselines_of_their_own_leave_the_estimate_unbiased() -> None:
     each = [NVIL(network.mlp(2, [4], 1).double()).eval() for _ in range(2)]
     for nvil in each:
         nvil.average.update(torch.tensor(0.3, dtype=torch.float64))
-    assert largest_z(estimates(Layerwise(*each), latent, 1), exact_gradients(latent, single)) < LIMIT
+    assert off(estimates(Layerwise(*each), latent, 1), exact_gradients(latent, single)) < 1
 
 
 @pytest.mark.parametrize("estimator", [vimco, multi_sample_leave_one_out])
@@ -134,16 +133,16 @@ def test_multi_sample_gradients_reach_every_layer(estimator: Estimator, layers: 
         return ((log_p.unsqueeze(0) + log_p.unsqueeze(1)).exp() * objective).sum()
 
     latent = chain(layers)
-    assert largest_z(estimates(estimator, latent, 2), exact_gradients(latent, two_samples)) < LIMIT
+    assert off(estimates(estimator, latent, 2), exact_gradients(latent, two_samples)) < 1
 
 
 def test_a_gradient_that_stops_at_a_layer_is_found() -> None:
     latent = chain()
     found = estimates(Layerwise(score_function), latent, 1)
     stopped = [found[0], *(torch.zeros_like(each) for each in found[1:])]
-    assert largest_z(stopped, exact_gradients(latent, single)) > 100
+    assert off(stopped, exact_gradients(latent, single)) > 10
     biased = estimates(Layerwise(straight_through), latent, 1)
-    assert largest_z(biased, exact_gradients(latent, single)) > LIMIT
+    assert off(biased, exact_gradients(latent, single)) > 1
 
 
 def test_estimators_for_one_layer_say_what_to_do_with_a_chain() -> None:
@@ -189,3 +188,25 @@ def test_every_code_of_the_first_layer_meets_every_draw_of_the_second() -> None:
     pairs = [torch.cat([noise[i, :, :2], noise[j, :, 2:]], -1) for i in range(2) for j in range(2)]
     expected = f(latent.hard(rows, torch.stack(pairs))).mean(0)
     torch.testing.assert_close(Layerwise(leave_one_out)(latent, rows, noise, f), expected)
+
+
+@pytest.mark.parametrize("given", [(), (0.3,)], ids=str)
+def test_each_layer_meets_its_own_estimator_and_noise_and_the_temperature(given: tuple[float, ...]) -> None:
+    latent = Chain([BernoulliLatent(3), BernoulliLatent(2)], [network.linear(3, 2)]).double()
+    logits = torch.zeros(5, 3, dtype=torch.float64)
+    noise = latent.noise(logits, 2, generator=torch.Generator().manual_seed(4))
+    asked = []
+
+    def recording(name: str) -> Estimator:
+        def estimator(layer, own, part, objective, temperature):  # type: ignore[no-untyped-def]
+            asked.append((name, layer, own.shape[0], temperature))
+            wanted = noise[..., :3] if name == "first" else noise[..., 3:].repeat(1, 2, 1)
+            assert torch.equal(part, wanted)
+            return score_function(layer, own, part, objective)
+
+        return estimator
+
+    Layerwise(recording("first"), recording("second"))(latent, logits, noise, f, *given)
+    temperature = given[0] if given else 1.0
+    first, second = latent.layers
+    assert asked == [("first", first, 5, temperature), ("second", second, 10, temperature)]

@@ -1,5 +1,6 @@
 """Every unbiased estimator: its mean is the exact gradient, at a million draws."""
 
+import alarms
 import pytest
 import torch
 from problems import PROBLEMS, Problem, compare, estimates, kind
@@ -11,6 +12,7 @@ from catvae_lib.latent import Latent
 
 # The large problem at a million draws takes minutes: `tests/benchmarks/estimators.py bias` does it.
 MILLION, N, N_LARGE = ("bits-neural", "small-neural"), 100_000, 30_000
+REACH = {1_000_000: 0.011, N: 0.042, N_LARGE: 0.17}  # standard deviations of one estimate
 UNBIASED = [name for name, entry in CATALOGUE.items() if entry.unbiased.startswith("every")]
 
 
@@ -43,17 +45,16 @@ def test_enumeration_agrees_with_a_loop_over_codes(problem: str) -> None:
 
 @pytest.mark.parametrize(("problem", "name"), cases())
 def test_the_mean_is_the_exact_gradient(problem: str, name: str) -> None:
-    """False alarm 1e-8 a comparison; with probability 0.999 it finds a bias of `reach`.
+    """With probability 0.999 it finds a bias of `reach`, at most that of REACH.
 
-    That is 0.01 of a standard deviation of one estimate at a million draws, 0.03 at 100,000, 0.06 on the
-    large problem.
+    It is largest on the large problem, whose estimates are so skewed that a normal limit would not hold.
     """
     one, entry = PROBLEMS[problem], CATALOGUE[name]
     draws = {"single": min(entry.draws, 4), "multi": 2}[entry.objective]
     n = 1_000_000 if problem in MILLION else N_LARGE if problem == "large-neural" else N
     expected = one.exact_gradient(draws if entry.objective == "multi" else None)
     found = compare(estimates(one, made(name, one.latent), draws, n, temperature=0.5), expected)
-    assert found.reach <= 10 / n**0.5 * max(1e-6, found.variance**0.5), found
+    assert found.reach <= REACH[n] * max(1e-6, found.variance**0.5), found
     assert not found.rejected, found
 
 
@@ -98,6 +99,5 @@ def test_three_samples_are_enumerated_too() -> None:
     generator = torch.Generator().manual_seed(0)
     z = one.latent.hard(one.logits, one.latent.noise(one.logits.expand(400_000, -1), 3, generator=generator))
     sampled = torch.logsumexp(one.f(z), 0) - torch.tensor(3.0).log()
-    error = sampled.std() / 400_000**0.5
     found = exact_multi_sample(one.latent, one.logits, one.f, 3)
-    assert abs(float(sampled.mean() - found)) < 6 * error < 0.02
+    assert abs(float(sampled.mean() - found)) < alarms.empirical(sampled) < 0.02  # so 0.03 is found

@@ -129,6 +129,63 @@ def mean_in_place_of_sum(
     return attach(f(z).mean(0), logits, (f(z).unsqueeze(-1) * score(latent, logits, z)).mean(0) / size)
 
 
+def signal_divided_by_its_spread(
+    latent: Latent, logits: Tensor, noise: Tensor, f: Objective, t: float | Tensor
+) -> Tensor:
+    """The signal standardized over the samples, as advantages are in other fields: its size is lost."""
+    z = latent.hard(logits, noise)
+    signal = ((f(z) - f(z).mean(0)) / (f(z).std(0) + 1e-8)).unsqueeze(-1)
+    return attach(f(z).mean(0), logits, (signal * score(latent, logits, z)).mean(0))
+
+
+def clipped_signal(latent: Latent, logits: Tensor, noise: Tensor, f: Objective, t: float | Tensor) -> Tensor:
+    """f clipped to [-1/4, 1/4] "for stability"."""
+    z = latent.hard(logits, noise)
+    signal = f(z).clamp(-0.25, 0.25).unsqueeze(-1)
+    return attach(f(z).mean(0), logits, (signal * score(latent, logits, z)).mean(0))
+
+
+def score_at_the_relaxed_code(
+    latent: Latent, logits: Tensor, noise: Tensor, f: Objective, t: float | Tensor
+) -> Tensor:
+    """f at the hard code, and ln q at the soft one, whose mean is not the probability."""
+    z = latent.hard(logits, noise)
+    soft = latent.relaxed(logits, noise, t).detach()
+    return attach(f(z).mean(0), logits, (f(z).unsqueeze(-1) * score(latent, logits, soft)).mean(0))
+
+
+def rebar_scaled_on_one_side(
+    latent: Latent, logits: Tensor, noise: Tensor, f: Objective, t: float | Tensor
+) -> Tensor:
+    """REBAR whose control variate is halved where it is subtracted, and added back whole."""
+    first, second = noise.chunk(2)
+    inner = logits.detach().requires_grad_()
+    free = perturbed(latent, inner, first)
+    z = harden(latent, free.detach())
+    c_free, c_given = (f(soften(latent, x, t)) for x in (free, conditional(latent, inner, z, second)))
+    (path,) = torch.autograd.grad((c_free - c_given).mean(0).sum(), inner)
+    signal = (f(z) - 0.5 * c_given).detach().unsqueeze(-1)
+    return attach(f(z).mean(0), logits, (signal * score(latent, logits, z)).mean(0) + path)
+
+
+def softmax_over_all_variables(
+    latent: Latent, logits: Tensor, noise: Tensor, f: Objective, t: float | Tensor
+) -> Tensor:
+    """One softmax over all N K logits in place of one for each variable: the score's mean is not 0."""
+    z = latent.hard(logits, noise)
+    of_all = z.flatten(2) - logits.detach().softmax(-1)
+    return attach(f(z).mean(0), logits, (f(z).unsqueeze(-1) * of_all).mean(0))
+
+
+def sigmoid_of_each_category(
+    latent: Latent, logits: Tensor, noise: Tensor, f: Objective, t: float | Tensor
+) -> Tensor:
+    """Categories scored as bits: z - sigmoid(logits)."""
+    z = latent.hard(logits, noise)
+    own = z.flatten(2) - logits.detach().sigmoid()
+    return attach(f(z).mean(0), logits, (f(z).unsqueeze(-1) * own).mean(0))
+
+
 def arm_of_one_code(latent: Latent, logits: Tensor, noise: Tensor, f: Objective, t: float | Tensor) -> Tensor:
     """ARM without the mirrored code: half of the gradient."""
     value = f(latent.hard(logits, noise))
@@ -143,6 +200,37 @@ def disarm_with_sigmoid_of_the_logit(
     difference = 0.5 * (f(code) - f(mirrored)).unsqueeze(-1)
     gradient = (difference * (code - mirrored) * logits.detach().sigmoid()).mean(0)
     return attach(f(code).mean(0), logits, gradient)
+
+
+def arm_averaged_over_its_codes(
+    latent: Latent, logits: Tensor, noise: Tensor, f: Objective, t: float | Tensor
+) -> Tensor:
+    """ARM whose difference of two codes is divided by their number."""
+    difference = (f(latent.hard(logits, noise)) - f(latent.hard(logits, -noise))).unsqueeze(-1)
+    return attach(difference[..., 0].mean(0), logits, (difference * (noise.sigmoid() - 0.5)).mean(0) / 2)
+
+
+def disarm_without_its_half(
+    latent: Latent, logits: Tensor, noise: Tensor, f: Objective, t: float | Tensor
+) -> Tensor:
+    """DisARM that forgets the 1/2 of an antithetic pair."""
+    code, mirrored = latent.hard(logits, noise), latent.hard(logits, -noise)
+    difference = (f(code) - f(mirrored)).unsqueeze(-1)
+    gradient = (difference * (code - mirrored) * logits.detach().abs().sigmoid()).mean(0)
+    return attach(f(code).mean(0), logits, gradient)
+
+
+def differences_without_probabilities(
+    latent: Latent, logits: Tensor, noise: Tensor, f: Objective, t: float | Tensor
+) -> Tensor:
+    """f where a bit is 1 less f where it is 0, without theta (1 - theta)."""
+    z = latent.hard(logits, noise).detach()
+    columns = []
+    for i in range(z.shape[-1]):
+        one, zero = z.clone(), z.clone()
+        one[..., i], zero[..., i] = 1.0, 0.0
+        columns.append(f(one) - f(zero))
+    return attach(f(z).mean(0), logits, torch.stack(columns, -1).mean(0))
 
 
 def vimco_without_score(
@@ -163,6 +251,15 @@ def vimco_whose_baseline_sees_its_own_sample(
     return attach(f(z).mean(0), logits, (signal * score(latent, logits, z)).sum(0))
 
 
+def vimco_averaged_over_its_samples(
+    latent: Latent, logits: Tensor, noise: Tensor, f: Objective, t: float | Tensor
+) -> Tensor:
+    """Two samples, each with the other's value as baseline; the mean of their scores in place of the sum."""
+    z = latent.hard(logits, noise).detach()
+    signal = (torch.logsumexp(f(z), 0) - f(z).flip(0)).unsqueeze(-1)
+    return attach(f(z).mean(0), logits, (signal * score(latent, logits, z)).mean(0))
+
+
 EVERYWHERE = [
     baseline_that_sees_its_own_sample,
     score_without_its_mean,
@@ -175,6 +272,17 @@ EVERYWHERE = [
     muprop_without_the_linear_part,
     one_noise_for_all_variables,
     mean_in_place_of_sum,
+    signal_divided_by_its_spread,
+    clipped_signal,
+    score_at_the_relaxed_code,
+    rebar_scaled_on_one_side,
 ]
-ON_BITS = [arm_of_one_code, disarm_with_sigmoid_of_the_logit]
-MULTI = [vimco_without_score, vimco_whose_baseline_sees_its_own_sample]
+ON_BITS = [
+    arm_of_one_code,
+    disarm_with_sigmoid_of_the_logit,
+    arm_averaged_over_its_codes,
+    disarm_without_its_half,
+    differences_without_probabilities,
+]
+ON_CATEGORIES = [softmax_over_all_variables, sigmoid_of_each_category]
+MULTI = [vimco_without_score, vimco_whose_baseline_sees_its_own_sample, vimco_averaged_over_its_samples]
