@@ -52,6 +52,12 @@ def instance(name: str, value: object, *kinds: type) -> None:
         raise TypeError(f"{name} must be a {wanted}, got {type(value).__name__}")
 
 
+def instances(**values: tuple[object, type]) -> None:
+    """Require of each object its type."""
+    for name, (value, kind) in values.items():
+        instance(name, value, kind)
+
+
 def several(name: str, values: object, kind: type) -> None:
     """Require a sequence of objects of one type."""
     if not isinstance(values, Sequence | torch.nn.ModuleList) or isinstance(values, str):

@@ -100,8 +100,7 @@ def fit(
         OSError: If a checkpoint cannot be written; the last good one is intact.
         KeyboardInterrupt: After Ctrl-C, when the step is done and the checkpoint is written.
     """
-    for name, one, kind in (("vae", vae, VAE), ("data", data, Dataset), ("config", config, TrainConfig)):
-        _validate.instance(name, one, kind)
+    _validate.instances(vae=(vae, VAE), data=(data, Dataset), config=(config, TrainConfig))
     if checkpoint_every is not None:
         _validate.count("checkpoint_every", checkpoint_every)
     if estimator is not None:

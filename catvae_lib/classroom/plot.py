@@ -185,9 +185,7 @@ def dot_panels(
         >>> len(figure.axes)
         1
     """
-    _require("panels", panels, Mapping)
-    if not panels or not all(isinstance(row, Mapping) for row in panels.values()):
-        raise ValueError(f"panels must hold one at least, got {panels!r}")
+    _check_panels(panels)
     for word, chosen in (("diamonds", diamonds), ("hollow", hollow)):
         _require(word, chosen, Collection)
     names = list(next(iter(panels.values())))
@@ -230,10 +228,8 @@ def beside(panels: Mapping[str, Mapping[str, tuple[float, float | None, float | 
         >>> len(figure.axes)
         1
     """
-    _require("panels", panels, Mapping)
+    _check_panels(panels)
     _require("unit", unit, str)
-    if not panels or not all(isinstance(row, Mapping) for row in panels.values()):
-        raise ValueError(f"panels must hold one at least, got {panels!r}")
     names = list(next(iter(panels.values())))
     size = (2.6 + 3.2 * len(panels), 0.36 * len(names) + 1.9)
     fig, axes = plt.subplots(1, len(panels), squeeze=False, sharey=True, figsize=size)
@@ -252,6 +248,13 @@ def beside(panels: Mapping[str, Mapping[str, tuple[float, float | None, float | 
     ]
     fig.legend(handles=marks, loc="outside upper right", ncols=2, fontsize=12)
     return fig
+
+
+def _check_panels(panels: object) -> None:
+    _require("panels", panels, Mapping)
+    assert isinstance(panels, Mapping)
+    if not panels or not all(isinstance(row, Mapping) for row in panels.values()):
+        raise ValueError(f"panels must hold one at least, got {panels!r}")
 
 
 def _store(folder: Path, name: str, files: Mapping[str, bytes | None]) -> None:
