@@ -91,6 +91,7 @@ class Chain(nn.Module, Latent):
 
     def split(self, name: str, value: Tensor) -> tuple[Tensor, ...]:
         """Return the part of each layer, (..., *layer.event_shape), of a code or of its noise."""
+        _validate.instance("name", name, str)
         sizes = [layer.event_shape[0] for layer in self.layers]
         parts: tuple[Tensor, ...] = self._check_event(name, value).split(sizes, -len(self.event_shape))
         return parts
@@ -134,8 +135,9 @@ class Chain(nn.Module, Latent):
         _validate.inside_unit_interval("z", self._check_rows("z", z, params))
         parts = self.split("z", z)
         every = [self._check(params), *(self.following(i, part) for i, part in enumerate(parts[:-1]))]
-        terms = zip(self.layers, parts, every, strict=True)
-        return torch.stack([layer.log_prob(part, own) for layer, part, own in terms]).sum(0)
+        layers = zip(self.layers, parts, every, strict=True)
+        terms = torch.broadcast_tensors(*(layer.log_prob(part, own) for layer, part, own in layers))
+        return torch.stack(terms).sum(0)
 
     def prior_log_prob(self, z: Tensor) -> Tensor:
         """Return log p(z), the sum over the layers, in nats, (S, B)."""

@@ -379,7 +379,7 @@ def _weighted_log_ratio(weight: Tensor, log_p: Tensor, log_prior: Tensor) -> Ten
 
 def _standardized(x: Tensor, loc: float | Tensor, scale: float | Tensor) -> Tensor:
     _validate.floating("x", x)
-    _validate.number("loc", loc)
+    _validate.finite_number("loc", loc)
     _validate.positive("scale", scale)
     _validate.broadcastable(x=x, loc=loc, scale=scale)
     return (x - loc) / scale

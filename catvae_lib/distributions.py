@@ -81,6 +81,8 @@ class _Exact(_Relaxed):
         if (probs is None) == (logits is None):
             raise ValueError("exactly one of probs and logits must be given")
         _validate.number("temperature", temperature)
+        if isinstance(temperature, Tensor) and temperature.numel() == 0:
+            raise ValueError(f"temperature must hold a number, got shape {tuple(temperature.shape)}")
         _validate.number("probs" if logits is None else "logits", probs if logits is None else logits)  # type: ignore[arg-type]
         (given,) = broadcast_all(probs if logits is None else logits)  # type: ignore[arg-type]
         given = self._log_odds(given, given_as_probs=logits is None)

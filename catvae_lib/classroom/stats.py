@@ -219,7 +219,9 @@ def sample_size_for(
         raise ValueError(f"deviation must lie in (0, 1), got {deviation}")
     _check_level(false_alarm)
     if probabilities is None:
-        return math.ceil((_continuous_reach(false_alarm) / deviation) ** 2 / 2)
+        if (reach := _continuous_reach(false_alarm) / deviation) > _MOST_COUNTS:
+            raise ValueError(f"no sample finds deviation {deviation} at false_alarm {false_alarm}")
+        return math.ceil(reach**2 / 2)
     p = _probabilities(probabilities).ravel()
     enough = 1
     if deviation < _SMALLEST_DEVIATION:

@@ -147,7 +147,7 @@ def _functions(good: Callable[..., Any]) -> dict[str, Any]:
         "f that returns a number": lambda z: 1.0,
         "f that returns NaN": lambda z: good(z) * NAN,
         "f that returns whole numbers": lambda z: torch.as_tensor(good(z)).long(),
-        "a good f in float64": lambda z: good(z).double(),
+        "a good f in float64": lambda z: torch.as_tensor(good(z)).double(),
         "f that returns another shape": lambda z: torch.stack([torch.as_tensor(good(z))] * 2),
     }
 

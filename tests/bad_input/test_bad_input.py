@@ -65,6 +65,7 @@ ALSO = {
     "images": "images|x",
     "value": "value|start",
     "rate": "rate|peak",
+    "noise": "noise|logit_sample|log_sample",
 }
 SECONDS = 5  # a call that takes longer hangs
 
@@ -118,7 +119,7 @@ def complaint(
         with in_time():
             result = function(**arguments)
     except (ValueError, TypeError) as error:
-        named = labels if len(labels) > 1 or set(labels) <= set(refuse) else arguments
+        named = labels if len(labels) == 1 and set(labels) <= set(refuse) else arguments
         words = "|".join(ALSO.get(name, name) for name in named)
         if re.search(rf"(\b|_)({words})\b", str(error), re.IGNORECASE):
             return ""
@@ -133,6 +134,8 @@ def complaint(
         return f"{type(error).__name__}: {error}"
     if refuse and len(labels) == 1:
         return f"is accepted: {result!r:.80}"
+    if len(labels) > 1:  # infinity less infinity and zero times infinity have no value
+        return ""
     return f"gives NaN: {result!r:.80}" if holds_nan(result) else ""
 
 
@@ -180,8 +183,11 @@ def test_one_bad_argument(name: str) -> None:
 @given(data=st.data())
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_two_bad_arguments(data: st.DataObject) -> None:
-    """Which of the two is named does not matter."""
-    name = data.draw(st.sampled_from([name for name, row in ROWS.items() if len(row.arguments()) > 1]))
+    """Which is named does not matter: the shape of a third may be the one that no longer fits."""
+    several = {name for name, row in ROWS.items() if len(row.arguments()) > 1}
+    name = data.draw(
+        st.sampled_from(sorted(several - {"chain.Chain.split"}))
+    )  # it calls `value` as `name` says
     row = ROWS[name]
     good, labels, bad = row.arguments(), {}, {}
     for argument in data.draw(st.permutations(sorted(good)))[:2]:
