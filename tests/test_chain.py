@@ -64,7 +64,7 @@ def test_both_models_are_distributions(make: type) -> None:
 
 @pytest.mark.parametrize("make", CHAINS)
 def test_codes_have_the_frequencies_of_their_probabilities(make: type) -> None:
-    """Exact binomial tests of at most 128 codes, 40,000 draws: finds an error of 0.013 in a probability."""
+    """Exact binomial tests of at most 64 codes, 40,000 draws: finds an error of 0.013 in a probability."""
     chain, draws = make(), 40_000
     generator, own = torch.Generator().manual_seed(5), params(chain, 1)
     every = codes(chain)
@@ -175,6 +175,18 @@ def test_codes_of_the_prior_are_drawn_from_the_last_layer_to_the_first(make: typ
         own = net(parts[0].flatten(1))
         parts.insert(0, layer.hard(own, layer.noise(own, 1, generator=generator))[0])
     assert torch.equal(found, torch.cat(parts, 1))
+
+
+def test_no_draw_is_none_and_what_is_wrong_is_named() -> None:
+    chain = bits_chain()
+    own = params(chain)
+    assert chain.noise(own, 0).shape == (0, 2, 6) and chain.sample_prior(0).shape == (0, 6)
+    with pytest.raises(ValueError, match=r"^number must be .*1, got 2"):
+        chain.following(2, torch.zeros(2, 2, dtype=torch.float64))
+    with pytest.raises(ValueError, match=r"^codes must have shape \(\.\.\., 6\), got \(2, 5\)"):
+        chain.split("codes", torch.zeros(2, 5))
+    with pytest.raises(TypeError, match=r"^recognition\b"):
+        Chain([BernoulliLatent(2)] * 2, [3])  # type: ignore[list-item]
 
 
 def test_a_chain_of_networks_without_weights_has_a_prior_too() -> None:

@@ -10,7 +10,7 @@ from scipy import integrate, stats
 from torch import distributions
 from torch.distributions.relaxed_bernoulli import LogitRelaxedBernoulli
 
-from catvae_lib import density, noise, sampling
+from catvae_lib import _validate, density, noise, sampling
 
 INF = math.inf
 NAN = math.nan
@@ -507,3 +507,37 @@ def test_one_hot_vectors_and_bits_may_be_whole_numbers():
     assert torch.equal(density.categorical_log_prob(picked, logits), logits.log_softmax(-1)[1])
     found = density.bernoulli_log_prob(picked, logits)
     torch.testing.assert_close(found, density.bernoulli_log_prob(picked.float(), logits))
+
+
+@pytest.mark.parametrize("name", ["gumbel_log_density", "gumbel_cdf", "logistic_log_density", "logistic_cdf"])
+def test_the_standard_distribution_is_the_default(name):
+    function, x = getattr(density, name), torch.linspace(-3, 5, 9)
+    assert torch.equal(function(x), function(x, 0.0, 1.0))
+
+
+def test_a_prior_given_as_a_number_has_the_precision_and_the_place_of_the_logits():
+    logits = torch.tensor([0.3, -2.0], dtype=torch.float64)
+    assert torch.equal(
+        density.bernoulli_kl(logits, 0.1), density.bernoulli_kl(logits, logits.new_tensor(0.1))
+    )
+    assert density.bernoulli_kl(logits.half(), 0.1).dtype == torch.float16
+    with _validate.trusted():
+        assert density.bernoulli_kl(logits.to("meta"), 0.1).device.type == "meta"
+
+
+def test_one_hot_vectors_of_another_number_of_categories_are_refused():
+    with pytest.raises(ValueError, match=r"the last dimension K must agree, got .*one_hot.*2.*logits.*3"):
+        density.categorical_log_prob(torch.tensor([0.0, 1.0]), torch.zeros(3))
+    with pytest.raises(ValueError, match=r"one_hot must have shape \(..., K\) with K >= 1, got \(\)"):
+        density.categorical_log_prob(torch.tensor(1.0), torch.zeros(1))
+
+
+@pytest.mark.parametrize("log_std", [1e-9, 0.01, 0.0624, -0.0624, 0.0626, -0.0626])
+def test_the_kl_of_a_gaussian_near_the_prior_keeps_thirteen_digits(log_std):
+    with mpmath.workdps(50):
+        x = 2 * mpmath.mpf(log_std)
+        expected = float((mpmath.exp(x) - 1 - x) / 2)
+    found = density.gaussian_kl(
+        torch.zeros(1, dtype=torch.float64), torch.tensor([log_std], dtype=torch.float64)
+    )
+    assert abs(found.item() - expected) <= 1e-13 * expected

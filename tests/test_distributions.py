@@ -22,7 +22,7 @@ from catvae_lib.distributions import (
     RelaxedBernoulli,
     RelaxedOneHotCategorical,
 )
-from catvae_lib.noise import logistic
+from catvae_lib.noise import gumbel, logistic
 
 BITS = [LogitRelaxedBernoulli, RelaxedBernoulli]
 ONE_HOT = [ExpRelaxedCategorical, RelaxedOneHotCategorical]
@@ -392,20 +392,37 @@ def test_kl_of_bits_is_the_integral() -> None:
     assert kl_divergence(p, q).item() == pytest.approx(integral, abs=1e-8)
 
 
+def divided_difference(p: Tensor, q: Tensor) -> float:
+    """The KL by its closed form, with 200 digits: the terms cancel almost entirely."""
+    with mpmath.workdps(200):
+        log_c = [mpmath.mpf(b) - mpmath.mpf(a) for a, b in zip(p.tolist(), q.tolist(), strict=True)]
+        c = [mpmath.exp(one) for one in log_c]
+        bracket = -mpmath.harmonic(len(c) - 1)
+        for k, ck in enumerate(c):
+            bracket += log_c[k] * mpmath.fprod(ck / (ck - cj) for j, cj in enumerate(c) if j != k)
+        return float(len(c) * bracket - mpmath.fsum(log_c))
+
+
 @pytest.mark.parametrize("kind", ONE_HOT)
 @pytest.mark.parametrize("num_categories", [1, 2, 3, 10, 40])
 def test_kl_of_one_hot_vectors_is_the_divided_difference(kind: type, num_categories: int) -> None:
     p, q = (kind(0.3, logits=2 * torch.randn(num_categories, dtype=torch.float64)) for _ in range(2))
-    with mpmath.workdps(200):
-        log_c = [
-            mpmath.mpf(b) - mpmath.mpf(a) for a, b in zip(p.logits.tolist(), q.logits.tolist(), strict=True)
-        ]
-        c = [mpmath.exp(one) for one in log_c]
-        bracket = -mpmath.harmonic(num_categories - 1)
-        for k, ck in enumerate(c):
-            bracket += log_c[k] * mpmath.fprod(ck / (ck - cj) for j, cj in enumerate(c) if j != k)
-        exact = num_categories * bracket - mpmath.fsum(log_c)
-    close(kl_divergence(p, q), float(exact), rtol=1e-11, atol=1e-12)
+    close(kl_divergence(p, q), divided_difference(p.logits, q.logits), rtol=1e-11, atol=1e-12)
+
+
+def test_kl_of_one_hot_vectors_that_are_far_apart() -> None:
+    p = ExpRelaxedCategorical(0.3, logits=double(0.0, 0.0, 0.5))
+    for q in (double(90.0, 0.0, -40.0), double(0.0, 1.0, 200.0), double(-70.0, 80.0, 0.0)):
+        far = ExpRelaxedCategorical(0.3, logits=q)
+        close(kl_divergence(p, far), divided_difference(p.logits, far.logits), rtol=1e-11)
+        close(kl_divergence(far, p), divided_difference(far.logits, p.logits), rtol=1e-11)
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_a_batch_expands_to_a_larger_one_only(kind: type) -> None:
+    made = kind(0.5, logits=torch.zeros(3, 2) if kind in ONE_HOT else torch.zeros(3))
+    with pytest.raises(ValueError, match=r"^batch_shape must .*\(3,\)"):
+        made.expand((2,))
 
 
 def test_kl_of_one_hot_vectors_in_monte_carlo_and_in_special_cases() -> None:
@@ -455,10 +472,10 @@ def test_what_is_checked_is_what_was_asked_and_everything_by_default(kind: type,
     distributions.Distribution.set_default_validate_args(asked is False)  # the opposite
     try:
         made = kind(1.0, logits=torch.zeros(2), validate_args=asked)
+        parts = [made, made.base_dist] if hasattr(made, "base_dist") else [made]
+        assert all(bool(part._validate_args) is (asked is not False) for part in parts)
     finally:
         distributions.Distribution.set_default_validate_args(before)
-    parts = [made, made.base_dist] if hasattr(made, "base_dist") else [made]
-    assert all(bool(part._validate_args) is (asked is not False) for part in parts)
 
 
 @pytest.mark.parametrize("kind", ALL)
@@ -466,19 +483,32 @@ def test_parameters_are_where_the_logits_are(kind: type) -> None:
     with _validate.trusted():
         made = kind(0.5, logits=torch.zeros(3, device="meta"), validate_args=False)
         assert made.temperature.device.type == made.rsample((2,)).device.type == "meta"
+        assert kl_divergence(made, made).device.type == "meta"
+
+
+@pytest.mark.parametrize("kind", ONE_HOT)
+def test_one_hot_vectors_are_drawn_in_the_precision_of_their_logits(kind: type) -> None:
+    made = ExpRelaxedCategorical(0.5, logits=double(0.0, 1.0, 2.0))
+    noise = gumbel((3,), generator=seeded(), dtype=torch.float64)
+    close(made.rsample(generator=seeded()), ((made.logits + noise) / 0.5).log_softmax(-1))
+    single = kind(0.5, logits=torch.tensor([0.0, 1.0, 2.0]))
+    assert kl_divergence(single, kind(0.5, logits=torch.zeros(3))).dtype == torch.float32
+    with pytest.raises(ValueError, match="probs must not be negative"):
+        kind(0.5, probs=double(-1.0, -1.0))
 
 
 def test_each_row_of_a_batch_has_its_own_divergence_and_its_own_place_in_the_simplex() -> None:
-    logits = double([0.0, 1.0, 2.0], [0.0, 500.0, -3.0], [0.1, 0.2, 0.3])
+    logits = double([0.0, 1.0, 2.0], [0.0, 500.0, -3.0], [0.1, 0.2, 0.3], [500.0, 0.0, 1.0])
     for kind in ONE_HOT:
-        p, q = kind(0.5, logits=logits), kind(0.5, logits=logits.flip(0) - double([700.0], [0.0], [0.0]))
+        p, q = kind(0.5, logits=logits), kind(0.5, logits=logits.roll(2, 0))
         rows = [
             kl_divergence(kind(0.5, logits=a), kind(0.5, logits=b))
             for a, b in zip(p.logits, q.logits, strict=True)
         ]
         close(kl_divergence(p, q), torch.stack(rows))
         close(
-            kind(0.5, probs=logits.softmax(-1) * double([2.0], [3.0], [4.0])).logits, logits.log_softmax(-1)
+            kind(0.5, probs=logits.softmax(-1) * double([2.0], [3.0], [4.0], [5.0])).logits,
+            logits.log_softmax(-1),
         )
     inside = RelaxedOneHotCategorical.support.check(double([0.5, 0.5], [-0.5, 1.5], [0.6, 0.6]))
     assert inside.tolist() == [True, False, False]
@@ -496,6 +526,15 @@ def test_a_sample_changed_behind_torchs_back_or_unseen_is_forgotten() -> None:
     with _validate.trusted():  # no value is read, but the version is
         y.mul_(1e6)
         close(one.log_prob(y), one.log_prob(y.clone()))
+
+
+@pytest.mark.parametrize("kind", BITS)
+def test_probabilities_of_bits_are_named_and_held_to_their_interval(kind: type) -> None:
+    with pytest.raises(ValueError, match=r"^probs must lie in \[0, 1\], got 1\.0005"):
+        kind(1.0, probs=double(0.5, 1.0005))
+    for name in ("probs", "logits"):
+        with pytest.raises(ValueError, match=f"^{name} must not contain NaN"):
+            kind(1.0, **{name: double(torch.nan)})
 
 
 def test_expand_fills_the_instance_that_a_subclass_hands_over() -> None:

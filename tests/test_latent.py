@@ -366,6 +366,33 @@ def test_an_empty_batch_stays_empty(latent):
     )
 
 
+@pytest.mark.parametrize("latent", LATENTS, ids=names)
+def test_rows_that_do_not_broadcast_are_named_and_no_draw_is_none(latent) -> None:
+    params = random_params(latent, 4)
+    z = latent.noise(params, 2)[:, :3]
+    shapes = rf"got \(2, 3, {str(latent.event_shape)[1:].rstrip(',)')}.* and \(4, {latent.num_parameters}\)"
+    with pytest.raises(ValueError, match=f"^noise and params must have rows that broadcast, {shapes}"):
+        latent.hard(params, z)
+    assert latent.noise(params, 0).shape == (0, 4, *latent.event_shape)
+    assert latent.sample_prior(0).shape == (0, *latent.event_shape)
+
+
+def test_bits_of_another_precision_than_their_logits_are_scored_in_the_longer_one() -> None:
+    logits, bits = random_params(DISCRETE[0], 2), torch.tensor([[[1.0, 0.0, 1.0], [0.0, 0.0, 1.0]]])
+    exact = DISCRETE[0].log_prob(bits.double(), logits)
+    assert torch.equal(DISCRETE[0].log_prob(bits, logits), exact)
+    single = DISCRETE[0].log_prob(bits.double(), logits.float())
+    assert single.dtype == torch.float64
+    torch.testing.assert_close(single, DISCRETE[0].log_prob(bits.double(), logits.float().double()))
+
+
+def test_logits_are_summed_for_each_example_alone() -> None:
+    huge = torch.tensor([[3e38, 0.0, 0.0], [3e38, 0.0, 0.0]])
+    assert DISCRETE[0].log_prob(torch.ones(1, 2, 3), huge).isfinite().all()
+    with pytest.raises(ValueError, match="the sum of params must be finite"):
+        DISCRETE[0].log_prob(torch.ones(1, 1, 3), torch.full((1, 3), 3e38))
+
+
 def test_the_kl_of_impossible_and_certain_categories_is_that_of_the_others() -> None:
     params = torch.tensor([[0.0, -torch.inf, 0.0], [0.0, torch.inf, 1.0]], dtype=torch.float64)
     expected = torch.tensor([math.log(3) - math.log(2), math.log(3)], dtype=torch.float64)

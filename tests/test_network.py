@@ -410,6 +410,19 @@ def test_views_take_any_leading_dimensions_and_keep_the_dtype() -> None:
         network.Centred(mean)(torch.tensor(1.0))
 
 
+def test_views_take_one_example_and_refuse_what_does_not_fit() -> None:
+    one = torch.arange(4.0)
+    assert network.Features(1, 3)(one).tolist() == [1.0, 2.0]
+    assert network.PixelBias(4)(one).tolist() == one.tolist()
+    for view in (network.Features(1, 3), network.PixelBias(4), network.Corners(4)):
+        for wrong in (torch.tensor(1.0), torch.zeros(2, 1), torch.zeros(2, 0)):
+            with pytest.raises(ValueError, match=r"^(images|features|codes) must"):
+                view(wrong)
+    assert network.Corners(64)(torch.eye(64)).shape == (64, 6)
+    with pytest.raises(ValueError, match=r"^num_categories must be .*1048576, got 2097152"):
+        network.Corners(2**21)
+
+
 def test_a_running_mean_is_as_precise_as_it_was_whatever_the_features_are() -> None:
     centred = network.Centred(torch.tensor([1.0]), decay=0.5)
     assert centred(torch.tensor([[3.0]], dtype=torch.bfloat16)).dtype == torch.bfloat16

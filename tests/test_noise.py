@@ -214,6 +214,10 @@ def test_noise_is_drawn_on_the_asked_device_or_else_on_the_generators(sampler, m
     monkeypatch.setattr(torch, "randn" if sampler is noise.normal else "rand", recording)
     sampler(3, generator=elsewhere)
     assert asked == [(elsewhere, elsewhere.device)]
+    with pytest.raises(ValueError, match="generator must be on the device cpu, got one on meta"):
+        sampler(3, generator=elsewhere, device="cpu")
+    with pytest.raises(TypeError, match=r"^generator must be"):
+        sampler(3, generator=7)
 
 
 @pytest.mark.parametrize("dtype, step", [(torch.float32, 2**-24), (torch.float64, 2**-53)], ids=str)
@@ -269,6 +273,8 @@ def test_end_points_are_taken_as_the_nearest_numbers_inside(inverse_cdf, dtype):
     one, two = (
         torch.nextafter(torch.tensor(a, dtype=dtype), torch.tensor(0.5, dtype=dtype)) for a in (0.0, 1.0)
     )
+    smallest = torch.tensor(torch.finfo(dtype).tiny, dtype=dtype)
+    assert dtype == torch.float16 or values[0].item() == inverse_cdf(smallest).item()
     if dtype == torch.float16:  # here the subnormals are inside too
         assert values[0].item() == inverse_cdf(one).item()
         assert inverse_cdf(torch.tensor(3e-5, dtype=dtype)) < inverse_cdf(torch.tensor(6.2e-5, dtype=dtype))

@@ -13,6 +13,8 @@ import torch
 from torch import nn
 
 from catvae_lib import density, network
+from catvae_lib.chain import Chain
+from catvae_lib.estimators import vimco
 from catvae_lib.latent import BernoulliLatent, CategoricalLatent, GaussianLatent
 from catvae_lib.vae import VAE, LossTerms
 
@@ -331,6 +333,68 @@ def test_no_more_than_a_chunk_of_codes_is_decoded_at_once(batch, num_samples, ch
     vae.bound(x, num_samples, generator=seeded(), chunk=chunk)
     assert max(vae.decoder.rows) <= chunk and sum(vae.decoder.rows) == batch * num_samples
     assert max(vae.encoder.rows) <= chunk and sum(vae.encoder.rows) == batch  # encoded once
+
+
+@pytest.mark.parametrize("batch, passes", [(1, [80, 48]), (5, [80] * 8), (6, [80] * 8 + [80, 48])])
+def test_a_pass_decodes_as_many_codes_as_a_chunk_holds(batch, passes):
+    """Of 128 samples an image, five images at once: 16 codes of each; what is left has more of its own."""
+    vae, x = model(pixels=2), images(batch, pixels=2)
+    vae.decoder = Recorder(vae.decoder)
+    vae.bound(x, 128, generator=seeded(), chunk=80)
+    assert vae.decoder.rows == passes
+
+
+def test_a_bound_in_bfloat16_is_that_of_the_rounded_model_and_leaves_the_model_as_it_is():
+    vae, x = model().float(), images().float()
+    before = [weight.detach().clone() for weight in vae.parameters()]
+    low = copy.deepcopy(vae).bfloat16()
+    found = vae.bound(x, 5, generator=seeded(20), precision="bfloat16")
+    assert torch.equal(found, low.bound(x, 5, generator=seeded(20)))
+    assert not torch.equal(found, vae.bound(x, 5, generator=seeded(20)))
+    assert all(torch.equal(a, b) for a, b in zip(before, vae.parameters(), strict=True))
+
+
+def test_the_bound_of_networks_without_weights():
+    vae = VAE(nn.Identity(), BernoulliLatent(4), nn.Identity())
+    assert bool(vae.bound(torch.ones(3, 4), 5, generator=seeded()).isfinite().all())
+
+
+@pytest.mark.parametrize("kl", ["analytic", "sampled"])
+def test_an_estimator_is_given_the_temperature(kl):
+    vae, x = model(), images()
+    noise, asked = vae.noise(x, generator=seeded(21)), []
+
+    def estimator(latent, params, noise, f, temperature):
+        asked.append(temperature)
+        return f(latent.hard(params, noise)).mean(0)
+
+    vae.loss(x, noise, 0.3, sample=estimator, kl=kl)
+    assert asked == [0.3]
+
+
+@pytest.mark.parametrize("kl", ["analytic", "concrete", "sampled"])
+def test_with_the_encoder_as_prior_the_last_pixels_are_predicted_and_the_kl_is_0(kl):
+    vae = VAE(nn.Linear(5, 2), BernoulliLatent(2), nn.Linear(2, 3), prior="encoder").double()
+    x, z = images(4, 5), images(4, 2, seed=2).unsqueeze(0)
+    log_p = torch.distributions.Bernoulli(logits=vae.decoder(z)).log_prob(x[:, 2:]).sum(-1)
+    torch.testing.assert_close(vae.log_weight(x, z, vae.encode(x)), log_p)
+    terms = vae.loss(x, vae.noise(x, 2, generator=seeded(22)), kl=kl, sample="straight_through")
+    assert terms.kl.tolist() == [0.0] * 4 and torch.equal(terms.total, terms.reconstruction)
+
+
+def test_a_chain_has_no_kl_of_its_own_to_be_shown():
+    chain = Chain([BernoulliLatent(2)] * 2, [nn.Linear(2, 2)], [nn.Linear(2, 2)])
+    vae, x = VAE(nn.Linear(4, 2), chain, nn.Linear(4, 4)).double(), images()
+    terms = vae.loss(x, vae.noise(x, 2, generator=seeded(23)), sample=vimco, kl="sampled")
+    assert terms.kl.tolist() == [0.0] * 3 and torch.equal(terms.total, terms.reconstruction)
+
+
+def test_a_code_that_would_be_shared_by_the_images_is_refused():
+    vae, x = model(), images()
+    with pytest.raises(ValueError, match=r"^z must have shape \(S, 3, 6\), got \(1, 1, 6\)"):
+        vae.log_weight(x, bits(1, 1, 6), vae.encode(x))
+    with pytest.raises(ValueError, match=r"^x must have 4 pixels like the decoder's output, got \(3, 1\)"):
+        vae.log_weight(images(3, 1), bits(1, 3, 6), vae.encode(x))
 
 
 def test_the_default_chunk_is_bounded():

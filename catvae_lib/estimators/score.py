@@ -159,8 +159,9 @@ class MovingAverage(nn.Module):
         if value.ndim:
             raise ValueError(f"value must be one number, got shape {tuple(value.shape)}")
         if self.training:
+            value = value.to(self.mean)  # which may be too short for it
             check_learnable("the average of f", value)
-            self.mean.lerp_(value.to(self.mean), 1 - self.decay)
+            self.mean.lerp_(value, 1 - self.decay)
             self.weight.lerp_(torch.ones_like(self.weight), 1 - self.decay)
 
 

@@ -18,8 +18,11 @@ from catvae_lib.estimators import (
     gumbel_softmax,
     local_expectation,
     multi_sample_leave_one_out,
+    rebar,
+    reinmax,
     score_function,
 )
+from catvae_lib.estimators.conditional import harden
 from catvae_lib.latent import BernoulliLatent, CategoricalLatent, Latent
 
 PAIRS = [
@@ -76,7 +79,9 @@ def test_the_catalogue_says_what_an_estimate_costs_and_what_it_needs(name: str, 
     except ValueError as error:
         assert "needs an f that is differentiable in the code" in str(error)
         learns = False
-    assert learns is not entry.differentiates
+    assert (learns, entry.differentiates) in ((True, False), (False, True))
+    assert isinstance(entry.evaluations, str) and entry.objective in ("single", "multi")
+    assert isinstance(entry.differentiates, bool)
     asked.clear()
     entry.make(latent)(latent, logits, noise, lambda z: steps(z) + wavy(latent, z))
     assert sum(asked) == EVALUATIONS[name][latent is SMALL]
@@ -123,6 +128,9 @@ def test_the_largest_enumeration_is_done_and_one_more_is_refused(monkeypatch: py
     assert exact_multi_sample(BITS, torch.zeros(1, 3), lambda z: z.sum(-1), 2).shape == (1,)
     with pytest.raises(ValueError, match=r"at most 2\^25 tuples of codes, got 3"):
         exact_multi_sample(BITS, torch.zeros(1, 3), lambda z: z.sum(-1), 3)
+    monkeypatch.setattr(enumeration, "MOST_TUPLES", 63)
+    with pytest.raises(ValueError, match=r"at most 2\^25 tuples of codes, got 2"):
+        exact_multi_sample(BITS, torch.zeros(1, 3), lambda z: z.sum(-1), 2)
 
 
 @pytest.mark.parametrize("latent", [BITS, SMALL], ids=str)
@@ -180,3 +188,72 @@ def test_a_gradient_that_others_keep_in_the_network_is_left_alone() -> None:
     net.weight.grad = torch.full((1, 3), 7.0)
     NVIL(net)(BITS, torch.zeros(2, 3), torch.ones(1, 2, 3), lambda z: z.sum(-1))
     assert net.weight.grad.tolist() == [[7.0, 7.0, 7.0]] and net.bias.grad is None
+
+
+def test_rebar_averages_its_pairs_of_draws() -> None:
+    """Three draws of the code and three of the conditional noise are three estimates of one pair each."""
+    noise = SMALL.noise(torch.zeros(2, 6, dtype=FLOAT), 6, generator=torch.Generator().manual_seed(0))
+    found = []
+    for pairs in ([noise], [noise[[i, i + 3]] for i in range(3)]):
+        logits = torch.linspace(-1, 2, 12, dtype=FLOAT).reshape(2, 6).requires_grad_()
+        mean = torch.stack(
+            [rebar(SMALL, logits, pair, lambda z: wavy(SMALL, z), 0.5) for pair in pairs]
+        ).mean(0)
+        found.append(torch.autograd.grad(mean.sum(), logits)[0])
+    torch.testing.assert_close(*found)
+
+
+@pytest.mark.parametrize("name", ["rebar", "relax", "muprop"])
+def test_who_needs_a_derivative_says_who_it_is(name: str) -> None:
+    estimator, title = CATALOGUE[name].make(BITS), {"rebar": "REBAR", "relax": "RELAX"}.get(name, name)
+    arguments = (BITS, torch.zeros(1, 3), torch.ones(2, 1, 3))
+    with pytest.raises(ValueError, match=f"^{title} needs an f that is differentiable"):
+        estimator(*arguments, lambda z: (z > 0).float().sum(-1))
+    with torch.inference_mode(), pytest.raises(ValueError, match=f"^{title} differentiates f"):
+        estimator(*arguments, lambda z: z.sum(-1))
+
+
+@pytest.mark.parametrize("name", ["straight_through", "gumbel_softmax", "gumbel_rao", "reinmax", "rebar"])
+def test_a_temperature_of_another_shape_is_named(name: str) -> None:
+    noise = SMALL.noise(torch.zeros(4, 6), 2)
+    with pytest.raises(ValueError, match=r"temperature .*\(5,\)"):
+        CATALOGUE[name].make(SMALL)(SMALL, torch.zeros(4, 6), noise, lambda z: wavy(SMALL, z), torch.ones(5))
+
+
+def test_reinmax_is_finite_at_the_lowest_temperature_whatever_another_variable_is() -> None:
+    latent, logits = CategoricalLatent(2, 400), torch.zeros(1, 800)
+    logits[0, 7] = 60.0  # one variable is certain, the other one uniform
+    logits.requires_grad_()
+    noise = latent.noise(logits.detach(), 1, generator=torch.Generator().manual_seed(0))
+    surrogate = reinmax(latent, logits, noise, lambda z: wavy(latent, z), 1.2e-38)
+    assert bool(torch.autograd.grad(surrogate.sum(), logits)[0].isfinite().all())
+
+
+def test_arsm_is_its_formula_swap_by_swap() -> None:
+    noise = SMALL.noise(torch.zeros(2, 6, dtype=FLOAT), 3, generator=torch.Generator().manual_seed(1))
+    logits = torch.linspace(-1, 2, 12, dtype=FLOAT).reshape(2, 6).requires_grad_()
+    surrogate = arsm(SMALL, logits, noise, lambda z: wavy(SMALL, z))
+    (found,) = torch.autograd.grad(surrogate.sum(), logits)
+    pi, expected = torch.softmax(-noise, -1), torch.zeros(2, 2, 3, dtype=FLOAT)
+    for j in range(3):
+        swapped = []
+        for k in range(3):
+            order = [{k: j, j: k}.get(i, i) for i in range(3)]
+            swapped.append(wavy(SMALL, SMALL.hard(logits.detach(), noise[..., order])))  # (S, B)
+        mean = sum(swapped) / 3
+        for k in range(3):
+            expected[..., k] += ((swapped[k] - mean)[..., None] * (1 / 3 - pi[..., j])).mean(0)
+    torch.testing.assert_close(found, expected.flatten(1))
+
+
+@pytest.mark.parametrize("name", ["arsm", "local_expectation", "leave_one_out", "muprop", "vimco"])
+def test_f_may_be_more_precise_than_its_codes(name: str) -> None:
+    logits = torch.linspace(-1, 1, 6).reshape(1, 6).requires_grad_()
+    noise = SMALL.noise(logits.detach(), 8, generator=torch.Generator().manual_seed(2))
+    surrogate = CATALOGUE[name].make(SMALL)(SMALL, logits, noise, lambda z: wavy(SMALL, z.double()))
+    assert surrogate.dtype == FLOAT
+    assert bool(torch.autograd.grad(surrogate.sum(), logits)[0].any())
+
+
+def test_a_perturbed_logit_of_exactly_0_is_a_bit_that_is_off() -> None:
+    assert harden(BITS, torch.tensor([0.0, 1e-30, -1.0])).tolist() == [0.0, 1.0, 0.0]

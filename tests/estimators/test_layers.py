@@ -5,6 +5,7 @@ is found at once, see the test that makes one.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import alarms
 import pytest
@@ -210,3 +211,21 @@ def test_each_layer_meets_its_own_estimator_and_noise_and_the_temperature(given:
     temperature = given[0] if given else 1.0
     first, second = latent.layers
     assert asked == [("first", first, 5, temperature), ("second", second, 10, temperature)]
+
+
+@pytest.mark.parametrize("of_several", [vimco, multi_sample_leave_one_out])
+def test_an_objective_of_several_codes_is_known_behind_its_arguments(of_several: Estimator) -> None:
+    with pytest.raises(ValueError, match="estimators must have a single objective"):
+        Layerwise(partial(partial(of_several)))
+
+
+def test_what_its_estimators_learn_is_its_own_and_a_wrong_value_is_shown() -> None:
+    one = Layerwise(NVIL(network.linear(2, 1)), score_function)
+    assert len(list(one.parameters())) == 2 and all(
+        w.dtype == torch.float64 for w in one.double().parameters()
+    )
+    latent, rows = chain(), LOGITS.expand(3, -1)
+    noise = latent.noise(rows, 1)
+    for bad, shown in ((lambda z: 1.0, r"got 1\.0"), (lambda z: z, r"got \(1, 1, 3, 4\)")):
+        with pytest.raises(ValueError, match=rf"f must return one value a code, \(1, 1, 3\), {shown}"):
+            Layerwise(score_function)(latent, rows, noise, bad)

@@ -1,5 +1,7 @@
 """What the estimators that learn take from one call to the next, computed by hand from the same noise."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from problems import BITS, FLOAT, PROBLEMS, SMALL
@@ -151,3 +153,49 @@ def test_the_temperature_where_none_is_given(name: str, temperature: float) -> N
 def test_rebar_s_own_temperature_and_weight_where_none_is_given() -> None:
     a, h = parts(0.5)
     torch.testing.assert_close(gradient(rebar), a + h)
+
+
+def test_they_learn_as_fast_as_is_said() -> None:
+    net = network.linear(6, 1)
+    assert NVIL(net, 0.02).optimizer.defaults["lr"] == RELAX(net, 0.02).optimizer.defaults["lr"] == 0.02
+    assert NVIL(net, decay=0.3).average.decay == RELAX(net, decay=0.3).rebar.decay == 0.3
+
+
+@pytest.mark.parametrize(
+    ("make", "size", "what"),
+    [
+        (MovingAverage, 1e300, "the average of f"),
+        (REBAR, 1e30, "the square of the gradient"),
+        (lambda: NVIL(network.linear(3, 1)), 1e38, "the gradient of network"),
+    ],
+)
+def test_a_huge_f_is_refused_before_anything_is_learned(
+    make: Callable[[], nn.Module], size: float, what: str
+) -> None:
+    estimator = make()
+    before = {name: value.clone() for name, value in estimator.state_dict().items() if "average" not in name}
+    logits = torch.full((1, 3), 2.0, dtype=FLOAT if size > 1e38 else torch.float32)
+    with pytest.raises(FloatingPointError, match=f"^{what} became NaN or infinite"):
+        estimator(BITS, logits, torch.ones_like(logits).expand(2, 1, 3), lambda z: size * z[..., 0])
+    assert all(torch.equal(estimator.state_dict()[name], value) for name, value in before.items())
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: NVIL(network.linear(3, 1)), lambda: RELAX(network.linear(3, 1)), REBAR]
+)
+def test_of_no_examples_nothing_is_learned(make: Callable[[], nn.Module]) -> None:
+    estimator = make()
+    before = [value.clone() for value in estimator.state_dict().values()]
+    assert estimator(BITS, torch.zeros(0, 3), torch.zeros(2, 0, 3), lambda z: z.sum(-1)).shape == (0,)
+    assert all(torch.equal(*pair) for pair in zip(before, estimator.state_dict().values(), strict=True))
+
+
+def test_weights_that_were_put_in_the_place_of_others_are_the_ones_that_learn() -> None:
+    estimator = NVIL(network.linear(3, 1))
+    arguments = (BITS, torch.zeros(2, 3), torch.ones(1, 2, 3), lambda z: z.sum(-1))
+    estimator(*arguments)
+    state = {name: value.clone() for name, value in estimator.network.state_dict().items()}
+    estimator.network.load_state_dict(state, assign=True)
+    before = estimator.network.bias.detach().clone()
+    estimator(*arguments)
+    assert not torch.equal(estimator.network.bias, before)
