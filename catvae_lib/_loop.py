@@ -5,14 +5,16 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from catvae_lib import _precision, _validate
-from catvae_lib._config import Epoch, TrainConfig
+from catvae_lib._config import Epoch, History, TrainConfig
 from catvae_lib._step import TERMS, running_means
+from catvae_lib.checkpoint import REMEDY
 from catvae_lib.data import Dataset, binarize, flip_pixels
 from catvae_lib.estimators import Estimator
 from catvae_lib.vae import VAE
@@ -153,3 +155,26 @@ def try_estimator(vae: VAE, data: Dataset, config: TrainConfig, steps: int, esti
     except (TypeError, ValueError) as error:
         told = f"estimator does not fit, with config.num_samples = {config.num_samples}: {error}"
         raise type(error)(told) from error
+
+
+def check_tensors(found: dict[str, Tensor], wanted: dict[str, Tensor], path: Path | None) -> None:
+    """Refuse a checkpoint that lacks a tensor of this run."""
+    for name, tensor in wanted.items():
+        held = found.get(name)
+        if held is None or (held.shape, held.dtype) != (tensor.shape, tensor.dtype):
+            raise ValueError(f"{path} is damaged: it holds no {name} of this run; {REMEDY}")
+
+
+def told_history(facts: dict[str, Any], path: Path | None) -> tuple[History, int]:
+    """Return the history and the step that a checkpoint tells, or refuse it."""
+    try:
+        step, history = facts["step"], facts["history"]
+        _validate.count("step", step, minimum=0)
+        _validate.number("seconds", history["seconds"])
+        epochs = [Epoch(**epoch) for epoch in history["epochs"]]
+        for name, values in History(epochs).columns().items():
+            for value in values:
+                _validate.number(name, value)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is damaged: it tells no history ({error}); {REMEDY}") from error
+    return History(epochs, seconds=history["seconds"]), step

@@ -91,15 +91,15 @@ def load(path: str | os.PathLike[str]) -> Checkpoint:
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")]).get("__metadata__", {})
         facts = json.loads(text := header.get(_KEY, "null"))
     except (SafetensorError, ValueError) as error:
-        raise ValueError(f"{path} is not a whole checkpoint ({error}); {_REMEDY}") from error
+        raise ValueError(f"{path} is not a whole checkpoint ({error}); {REMEDY}") from error
     if not isinstance(facts, dict):
-        raise ValueError(f"{path} was not written by catvae_lib.training.fit; {_REMEDY}")
+        raise ValueError(f"{path} was not written by catvae_lib.training.fit; {REMEDY}")
     if header.get("checksum") != str(_checksum(text, tensors)):
-        raise ValueError(f"{path} is damaged: its checksum does not fit what it holds; {_REMEDY}")
+        raise ValueError(f"{path} is damaged: its checksum does not fit what it holds; {REMEDY}")
     return Checkpoint(tensors, facts)
 
 
-_REMEDY = "name another file, remove it, or start anew with resume=False"
+REMEDY = "name another file, remove it, or start anew with resume=False"
 
 
 def _checksum(text: str, tensors: dict[str, Tensor]) -> int:

@@ -45,6 +45,22 @@ PROFILES = {
 }
 
 
+def asked() -> str | None:
+    """Return the profile that the environment variable CATVAE_PROFILE names, None if it names none.
+
+    Raises:
+        ValueError: If it is none of smoke, cpu, gpu.
+
+    Example:
+        >>> asked() in (None, *PROFILES)
+        True
+    """
+    name = os.environ.get("CATVAE_PROFILE") or None
+    if name is not None and name not in PROFILES:
+        raise ValueError(f"CATVAE_PROFILE must be one of {', '.join(PROFILES)}, got {name!r}")
+    return name
+
+
 def current() -> Profile:
     """Return the profile that CATVAE_PROFILE names, and set torch's threads as it says.
 
@@ -60,10 +76,7 @@ def current() -> Profile:
         >>> current().name in PROFILES
         True
     """
-    name = os.environ.get("CATVAE_PROFILE") or ("gpu" if torch.cuda.is_available() else "cpu")
-    if name not in PROFILES:
-        raise ValueError(f"CATVAE_PROFILE must be one of {', '.join(PROFILES)}, got {name!r}")
-    profile = PROFILES[name]
+    profile = PROFILES[asked() or ("gpu" if torch.cuda.is_available() else "cpu")]
     if profile.device == "cuda" and not torch.cuda.is_available():
         raise ValueError("CATVAE_PROFILE is gpu, but torch finds no CUDA device; set it to cpu or smoke")
     if profile.threads is not None:

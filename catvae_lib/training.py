@@ -23,6 +23,7 @@ from catvae_lib._loop import (
     batch,
     check,
     check_finite,
+    check_tensors,
     check_weights,
     digest,
     is_pure,
@@ -31,6 +32,7 @@ from catvae_lib._loop import (
     shuffled,
     steps_an_epoch,
     threads,
+    told_history,
     track,
     try_estimator,
 )
@@ -249,8 +251,11 @@ class _Run:
 
     def save(self) -> None:
         """Write the checkpoint, if one is wanted."""
-        if self.path is None:
-            return
+        if self.path is not None:
+            facts = {"run": self.identity, "step": self.step, "history": asdict(self.history)}
+            storage.save(self.path, storage.Checkpoint(self._tensors(), facts))
+
+    def _tensors(self) -> dict[str, Tensor]:
         parts = {
             "weights": self.vae.state_dict(),
             "first": self.moments.first,
@@ -258,26 +263,23 @@ class _Run:
             "best": self.best,
             "generator": {"state": self.generator.get_state()},
         }
-        tensors = {f"{part}/{name}": tensor for part, held in parts.items() for name, tensor in held.items()}
-        facts = {"run": self.identity, "step": self.step, "history": asdict(self.history)}
-        storage.save(self.path, storage.Checkpoint(tensors, facts))
+        return {f"{part}/{name}": tensor for part, held in parts.items() for name, tensor in held.items()}
 
     def restore(self, saved: storage.Checkpoint) -> None:
         """Go on from a checkpoint of this very run, or say how it differs."""
-        found = saved.facts.get("run", {})
+        found = saved.facts.get("run")
+        found = found if isinstance(found, dict) else {}
         for name in self.identity | found:
             if found.get(name) != self.identity.get(name):
                 raise ValueError(
                     f"{self.path} belongs to another run: its {name} is {found.get(name)!r}, here it is "
                     f"{self.identity.get(name)!r}; name another file, or start anew with resume=False"
                 )
-        history = saved.facts["history"]
-        self.history = History([Epoch(**epoch) for epoch in history["epochs"]], seconds=history["seconds"])
-        self.step, self.best = saved.facts["step"], saved.part("best")
-        self.vae.load_state_dict(saved.part("weights"))
-        for moments, part in ((self.moments.first, "first"), (self.moments.second, "second")):
-            for name, tensor in saved.part(part).items():
-                moments[name].copy_(tensor)
+        check_tensors(saved.tensors, self._tensors(), self.path)  # before anything of this run is changed
+        self.history, self.step = told_history(saved.facts, self.path)
+        for name, tensor in self._tensors().items():  # they share memory with the model and the moments
+            tensor.copy_(saved.tensors[name])
+        self.best = saved.part("best")
         self.generator.set_state(saved.part("generator")["state"])
         self._start()
 

@@ -1,8 +1,14 @@
 """Profiles: what CATVAE_PROFILE may say, and what it sets."""
 
+import re
+
+import nbformat
 import pytest
 import torch
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 
+from book import ROOT
 from catvae_lib import profiles
 
 
@@ -50,3 +56,26 @@ def test_each_profile_does_more_than_the_one_before() -> None:
     for less, more in ((smoke, cpu), (cpu, gpu)):
         assert less.train_images * less.epochs < more.train_images * more.epochs
         assert less.test_images * less.test_samples < more.test_images * more.test_samples
+
+
+@pytest.mark.xdist_group("notebooks")
+@pytest.mark.parametrize("chapter", ["01_gumbel_sampling", "06_training_a_bernoulli_vae"])
+def test_a_notebook_says_what_is_allowed_before_it_works_long(
+    monkeypatch: pytest.MonkeyPatch, chapter: str
+) -> None:
+    """A chapter that trains says so in its second cell, one that only draws at its first picture."""
+    monkeypatch.setenv("CATVAE_PROFILE", "laptop")
+    monkeypatch.delenv("CATVAE_FIGURES", raising=False)
+    notebook = nbformat.read(ROOT / "notebooks" / f"{chapter}.ipynb", nbformat.NO_CONVERT)
+    with pytest.raises(
+        CellExecutionError, match="CATVAE_PROFILE must be one of smoke, cpu, gpu, got 'laptop'"
+    ):
+        NotebookClient(notebook, timeout=100).execute()
+
+
+def test_every_chapter_asks_for_the_profile() -> None:
+    texts = {path.name: path.read_text(encoding="utf-8") for path in ROOT.glob("notebooks/source/*.py")}
+    assert len(texts) == 14
+    assert [
+        name for name, text in texts.items() if not re.search(r"profiles\.current|plot\.show", text)
+    ] == []

@@ -8,6 +8,7 @@ import itertools
 import math
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -523,6 +524,58 @@ def test_a_damaged_checkpoint_is_refused_before_any_step(tmp_path: Path, content
     assert torch.equal(weights(vae), weights(small_vae()))
     fit(vae, two_images(8), CONFIG, checkpoint=path, resume=False)  # as it says
     assert step_of(path) == STEPS
+
+
+def without(held: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in held.items() if key != name}
+
+
+def with_epoch(facts: dict[str, Any], **change: Any) -> dict[str, Any]:
+    history = facts["history"]
+    return facts | {"history": history | {"epochs": [{**history["epochs"][0], **change}]}}
+
+
+INCOMPLETE: dict[str, tuple[Callable[..., Any], Callable[..., Any], str]] = {
+    "no history": (lambda facts: without(facts, "history"), dict, "tells no history ('history')"),
+    "no epochs": (lambda facts: facts | {"history": {"seconds": 1.0}}, dict, "tells no history ('epochs')"),
+    "an epoch with a column more": (lambda facts: with_epoch(facts, loss=1.0), dict, "'loss'"),
+    "an epoch that is none": (lambda facts: with_epoch(facts, multi_sample=None), dict, "multi_sample"),
+    "NaN": (lambda facts: with_epoch(facts, single_sample=math.nan), dict, "single_sample must not be NaN"),
+    "a step before the first": (lambda facts: facts | {"step": -1}, dict, "step must be at least 0"),
+    "no weights": (dict, lambda held: without(held, "weights/encoder.bias"), "no weights/encoder.bias"),
+    "longer moments": (dict, lambda held: held | {"first/encoder.bias": torch.zeros(99)}, "no first/encoder"),
+    "other precision": (
+        dict,
+        lambda held: held | {"second/encoder.bias": held["second/encoder.bias"].half()},
+        "no second/encoder.bias",
+    ),
+    "no generator": (dict, lambda held: without(held, "generator/state"), "no generator/state"),
+}
+
+
+@pytest.mark.parametrize("run", [None, 7, []])
+def test_a_checkpoint_of_no_run_is_another_one(tmp_path: Path, run: object) -> None:
+    path = tmp_path / "run"
+    fit(small_vae(), two_images(8), CONFIG, checkpoint=path)
+    saved = storage.load(path)
+    storage.save(path, storage.Checkpoint(saved.tensors, saved.facts | {"run": run}))
+    with pytest.raises(ValueError, match="belongs to another run: its epochs is None, here it is 2"):
+        fit(small_vae(), two_images(8), CONFIG, checkpoint=path)
+
+
+@pytest.mark.parametrize("name", INCOMPLETE)
+def test_a_checkpoint_that_lacks_something_is_refused_before_any_step(tmp_path: Path, name: str) -> None:
+    """Its checksum is right: only what it should hold is missing, as if another program had written it."""
+    path, vae = tmp_path / "run", small_vae()
+    fit(small_vae(), two_images(8), CONFIG, checkpoint=path)
+    facts, tensors, reason = INCOMPLETE[name]
+    saved = storage.load(path)
+    storage.save(path, storage.Checkpoint(tensors(saved.tensors), facts(saved.facts)))
+    found = path.read_bytes()
+    with pytest.raises(ValueError, match=f"is damaged: .*{re.escape(reason)}.*start anew with resume=False"):
+        fit(vae, two_images(8), CONFIG, checkpoint=path)
+    assert path.read_bytes() == found
+    assert torch.equal(weights(vae), weights(small_vae()))
 
 
 # Another run's checkpoint

@@ -82,7 +82,8 @@ def show(fig: Figure, name: str, alt: str, data: Mapping[str, Any], rtol: float 
         rtol: by how much a later run may differ, as a share of the largest absolute value of each series.
 
     Raises:
-        ValueError: the name, the alt text, the data or the tolerance is no use.
+        ValueError: the name, the alt text, the data or the tolerance is no use, or CATVAE_PROFILE names no
+            profile.
         OSError: the folder cannot be written.
 
     Example:
@@ -299,8 +300,11 @@ def _folder() -> Path:
     root = Path(__file__).resolve().parents[2]
     if not (root / "pyproject.toml").exists():  # installed as a wheel, as on Colab
         root = Path.cwd()
-    profile = os.environ.get("CATVAE_PROFILE") or "cpu"
-    return root / "figures" if profile == "cpu" else root / ".cache" / f"figures-{profile}"
+    if os.environ.get("CATVAE_PROFILE") in (None, "", "cpu"):
+        return root / "figures"
+    from catvae_lib import profiles  # and with it torch, which a plain script does without
+
+    return root / ".cache" / f"figures-{profiles.asked()}"
 
 
 def _plain(value: Any) -> Any:

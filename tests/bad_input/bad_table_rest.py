@@ -249,7 +249,9 @@ NO_ARGUMENTS_TO_FUZZ = {
     "raised or made by the library": (
         "classroom.claims.ClaimError classroom.exercise.NotYet classroom.exercise.Verdict classroom.exercise.Checks"  # noqa: E501
     ),
-    "without arguments, or refusing every one": "classroom.plot.style profiles.current chain.Chain.kl",
+    "without arguments, or refusing every one": (
+        "classroom.plot.style profiles.asked profiles.current chain.Chain.kl"
+    ),
     "torch.nn.Sequential's own": "network.ImageLayers",
 }
 EXEMPT = {name for names in NO_ARGUMENTS_TO_FUZZ.values() for name in names.split()}

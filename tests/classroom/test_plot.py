@@ -160,6 +160,16 @@ def test_another_profile_spares_the_book_s_own_folder(
     assert plot._folder() == Path("mine")
 
 
+@pytest.mark.parametrize("profile", ["laptop", "../../elsewhere", "CPU"])
+def test_a_profile_that_is_none_is_told_what_is_allowed(
+    monkeypatch: pytest.MonkeyPatch, profile: str
+) -> None:
+    monkeypatch.delenv("CATVAE_FIGURES", raising=False)
+    monkeypatch.setenv("CATVAE_PROFILE", profile)
+    with pytest.raises(ValueError, match=f"CATVAE_PROFILE must be one of smoke, cpu, gpu, got '{profile}'"):
+        plot.show(draw(), "01_line", ALT, {"y": [1]})
+
+
 def test_a_folder_that_cannot_be_written_is_named_with_the_remedy(folder: Path) -> None:
     folder.touch()  # a file where the folder should be
     with pytest.raises(OSError, match=r"figures cannot be written \(.*\): set CATVAE_FIGURES to a folder"):
