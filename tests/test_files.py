@@ -93,6 +93,23 @@ def test_bytes_are_forced_to_the_disk_before_they_take_the_name(
     assert [what for what, _ in seen[2:]] == ["forced"]  # the folder, which holds the name
 
 
+def test_two_machines_that_share_a_folder_do_not_write_into_each_other_s_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their processes may have one number."""
+    seen, replace = set(), os.replace
+
+    def renamed(source: Path, target: Path) -> None:
+        seen.add(source.name)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "getpid", lambda: 7)
+    monkeypatch.setattr(os, "replace", renamed)
+    for _ in range(100):
+        write_whole(tmp_path / "file", NEW)
+    assert len(seen) == 100
+
+
 @pytest.mark.parametrize("place", ["open", "write", "fsync", "replace"])
 @pytest.mark.parametrize(("how", "error"), [(no_space, OSError), (interrupted, KeyboardInterrupt)])
 @pytest.mark.parametrize("there", [True, False])

@@ -498,3 +498,15 @@ def test_hard_samples_have_no_gradient():
     logits = random(3).requires_grad_()
     assert not sampling.bernoulli_threshold(logits, random(3, seed=1)).requires_grad
     assert not sampling.gumbel_max(logits, random(3, seed=1)).requires_grad
+
+
+@pytest.mark.parametrize("function", [sampling.binary_concrete, sampling.binary_concrete_logit])
+def test_a_temperature_for_each_bit_does_not_make_more_bits(function):
+    logits, eps = random(4, 1), random(3)
+    for shape in ((3,), (4, 1), (1, 1), (4, 3)):
+        assert function(logits, eps, torch.full(shape, 0.5, dtype=logits.dtype)).shape == (4, 3)
+    for shape in ((2,), (4, 4), (5, 4, 3)):
+        with pytest.raises(
+            ValueError, match=rf"temperature must broadcast to shape \(4, 3\), got shape \({shape[0]},"
+        ):
+            function(logits, eps, torch.full(shape, 0.5, dtype=logits.dtype))

@@ -129,7 +129,7 @@ class Trial:
             (expected,) = torch.autograd.grad((value * weights).sum(), leaf)
             try:
                 (got,) = torch.autograd.grad((mine * weights).sum(), leaf, allow_unused=True)
-            except RuntimeError as error:
+            except Exception as error:  # whatever a derivative of the learner's own raises
                 came, hint = f"a graph that cannot be walked back: {error}", "Do not call backward() inside."
                 raise self._at(Mistake(came, "a result with its graph", hint), case) from None
             got = torch.zeros_like(leaf) if got is None else got

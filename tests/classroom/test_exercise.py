@@ -157,6 +157,22 @@ def test_a_gradient_that_cannot_be_taken_is_told() -> None:
     assert "name the axis" in answered(lambda x: (x**2).sum(), square)
 
 
+class BadlyDerived(torch.autograd.Function):
+    """A square whose derivative a learner wrote, and which stops."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x**2
+
+    @staticmethod
+    def backward(ctx: Any, *grad: Tensor) -> Tensor:
+        raise KeyError("x")
+
+
+def test_a_derivative_of_one_s_own_that_stops_is_told() -> None:
+    assert "cannot be walked back: 'x'" in answered(BadlyDerived.apply, square)
+
+
 def test_an_answer_that_a_check_cannot_read_is_told() -> None:
     def of_rows(trial: Trial) -> None:
         """Return rows."""
