@@ -535,6 +535,10 @@ def test_probabilities_of_bits_are_named_and_held_to_their_interval(kind: type) 
     for name in ("probs", "logits"):
         with pytest.raises(ValueError, match=f"^{name} must not contain NaN"):
             kind(1.0, **{name: double(torch.nan)})
+        with pytest.raises(
+            ValueError, match=f"^{name} must be a floating-point tensor, got dtype torch.int64"
+        ):
+            kind(1.0, **{name: torch.tensor([1])})
 
 
 def test_expand_fills_the_instance_that_a_subclass_hands_over() -> None:

@@ -273,6 +273,10 @@ def test_the_prior_of_the_relaxed_log_ratio_may_be_another_posterior(latent):
         )
         expected = (q.log_prob(z) - r.log_prob(z)).sum(-1)
     torch.testing.assert_close(found, expected)
+    of_all = latent.relaxed_log_ratio(params, eps, 0.5, 0.7, other[0])  # one prior for every example
+    torch.testing.assert_close(
+        of_all, latent.relaxed_log_ratio(params, eps, 0.5, 0.7, other[:1].expand(4, -1))
+    )
     same = latent.relaxed_log_ratio(params, eps, 0.5, 0.5, params)
     torch.testing.assert_close(same, torch.zeros_like(same))
 
