@@ -373,7 +373,9 @@ class GaussianLatent(Latent):
         """Return the Gaussian log-density, summed over the dimensions."""
         mean, log_std = self._parts(params)
         standard = (self._check_rows("z", z, params) - mean) * torch.exp(-log_std)
-        return (-0.5 * standard.square() - log_std - 0.5 * math.log(2 * math.pi)).sum(-1)
+        log_density = (-0.5 * standard.square() - log_std - 0.5 * math.log(2 * math.pi)).sum(-1)
+        _validate.floating("the log-density of z and params", log_density)
+        return log_density
 
     def prior_log_prob(self, z: Tensor) -> Tensor:
         """Return the standard Gaussian log-density, summed over the dimensions."""

@@ -26,17 +26,20 @@ def gaussian(mean: Tensor, log_std: Tensor, noise: Tensor) -> Tensor:
         Sample of the broadcast shape, differentiable in mean and log_std.
 
     Raises:
-        ValueError: If an argument holds NaN or the shapes do not broadcast.
+        ValueError: If mean or noise is not finite, log_std holds NaN, the shapes do not broadcast, or the
+            result is 0 times infinity.
 
     Example:
         >>> gaussian(torch.tensor([1.0]), torch.tensor([0.5]).log(), torch.tensor([2.0]))
         tensor([2.])
     """
-    _validate.floating("mean", mean)
+    _validate.finite("mean", mean)
     _validate.floating("log_std", log_std)
     _validate.finite("noise", noise)
     _validate.broadcastable(mean=mean, log_std=log_std, noise=noise)
-    return mean + torch.exp(log_std) * noise
+    z = mean + torch.exp(log_std) * noise
+    _validate.floating("the sample of log_std and noise", z)
+    return z
 
 
 def gumbel_max(logits: Tensor, gumbel_noise: Tensor) -> Tensor:

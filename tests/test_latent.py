@@ -428,3 +428,10 @@ def test_in_a_compiled_graph_a_certain_category_has_the_same_value_and_no_gradie
     (gradient,) = torch.autograd.grad(compiled[0, 1] + compiled[1, 0], logits)
     share = 1 / (1 + math.exp(0.1))  # softmax of (0.2, 0.3)
     torch.testing.assert_close(gradient, torch.tensor([[0.0, 0.0, 0.0], [1 - share, share - 1, 0.0]]))
+
+
+def test_a_gaussian_density_without_a_value_is_refused():
+    latent = GaussianLatent(1)
+    assert latent.log_prob(torch.tensor([math.inf]), torch.zeros(2)).item() == -math.inf
+    with pytest.raises(ValueError, match=r"^the log-density of z and params must not contain NaN"):
+        latent.log_prob(torch.tensor([math.inf]), torch.tensor([0.0, 1e38]))  # infinity times e^-1e38

@@ -510,3 +510,13 @@ def test_a_temperature_for_each_bit_does_not_make_more_bits(function):
             ValueError, match=rf"temperature must broadcast to shape \(4, 3\), got shape \({shape[0]},"
         ):
             function(logits, eps, torch.full(shape, 0.5, dtype=logits.dtype))
+
+
+def test_a_gaussian_sample_without_a_value_is_refused():
+    one, zero = torch.ones(1), torch.zeros(1)
+    assert sampling.gaussian(one, torch.tensor([1e3]), -one).tolist() == [-INF]  # the limit
+    assert sampling.gaussian(one, torch.tensor([-INF]), zero).tolist() == [1.0]
+    with pytest.raises(ValueError, match=r"^the sample of log_std and noise must not contain NaN"):
+        sampling.gaussian(one, torch.tensor([1e3]), zero)  # infinity times 0
+    with pytest.raises(ValueError, match=r"^mean must be finite, got inf"):
+        sampling.gaussian(one / 0, torch.tensor([1e3]), -one)  # infinity less infinity

@@ -134,8 +134,6 @@ def complaint(
         return f"{type(error).__name__}: {error}"
     if refuse and len(labels) == 1:
         return f"is accepted: {result!r:.80}"
-    if len(labels) > 1:  # infinity less infinity and zero times infinity have no value
-        return ""
     return f"gives NaN: {result!r:.80}" if holds_nan(result) else ""
 
 
