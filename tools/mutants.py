@@ -56,12 +56,14 @@ from book import ROOT, write
 RESULTS = ROOT / "tests" / "mutation" / "results.json"
 LIBRARY = ROOT / "catvae_lib"
 MODULES = ["_limits", "noise", "sampling", "density", "distributions", "latent", "network", "_objective"]
-MODULES += ["vae", "chain", "estimators/_common"]
+MODULES += ["_precision", "_validate", "vae", "chain", "estimators/_common"]
 MODULES += sorted(f"estimators/{path.stem}" for path in (LIBRARY / "estimators").glob("[!_]*.py"))
 TESTS = {  # of a module that tests/test_NAME.py does not reach everywhere
     "_limits": ["tests/test_density.py", "tests/numerics", "tests/test_sampling.py", "tests/test_latent.py"],
     "density": ["tests/test_density.py", "tests/numerics"],
     "_objective": ["tests/test_vae.py", "tests/test_chain.py", "tests/estimators/test_interface.py"],
+    "_precision": ["tests/test_network.py", "tests/test_vae.py"],
+    "_validate": ["tests/test_validate.py", "tests/bad_input"],
     "vae": ["tests/test_vae.py", "tests/test_chain.py", "tests/estimators/test_interface.py"],
 }
 PATIENCE, MEMORY = 5, 12 * 2**30
