@@ -151,10 +151,10 @@ def count(name: str, value: int, minimum: int = 1, maximum: int = MOST) -> None:
     """Require a whole number of at least `minimum`, and of no more than `maximum`."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name} must be an int, got {type(value).__name__}")
+    told = value if abs(value) < 2**64 else f"an int of {value.bit_length()} bits"
     if value < minimum:
-        raise ValueError(f"{name} must be at least {minimum}, got {value}")
+        raise ValueError(f"{name} must be at least {minimum}, got {told}")
     if value > maximum:
-        told = value if value < 2**64 else f"an int of {value.bit_length()} bits"
         raise ValueError(f"{name} must be at most {maximum}, got {told}")
 
 

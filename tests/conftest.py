@@ -18,7 +18,7 @@ collect_ignore = ["broken_notebooks"]  # notebooks for the tests of the guards, 
 
 LAYERS = {
     "mathematics": {"validate", "noise", "sampling", "density", "distributions", "pyro"},
-    "model": {"latent", "network", "vae", "chain"},
+    "model": {"precision", "latent", "network", "vae", "chain"},
     "experiment": {
         "data",
         "profiles",

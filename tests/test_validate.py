@@ -1,6 +1,7 @@
 """The checks at the door: what each lets pass, what it names if it does not, and when it may read values."""
 
 import math
+import sys
 
 import pytest
 import torch
@@ -23,7 +24,7 @@ INF, NAN = math.inf, math.nan
         (_validate.inside_unit_interval, (torch.tensor([0.0, 0.5, 1.0]), torch.tensor([-1e-4, 1 + 1e-4]))),
         (
             _validate.category_logits,
-            (torch.tensor([[INF, 0.0], [-INF, 0.0]]), torch.zeros(1), torch.zeros(0, 3)),
+            (torch.tensor([[INF, 0.0], [INF, -INF]]), torch.zeros(1), torch.zeros(0, 3)),
         ),
         (_validate.count, (1, 10)),
     ],
@@ -100,6 +101,88 @@ def test_count_takes_its_minimum():
     _validate.count("argument", 0, minimum=0)
     with pytest.raises(ValueError, match="argument must be at least 2, got 1"):
         _validate.count("argument", 1, minimum=2)
+
+
+TINY, HUGE = torch.finfo(torch.float32).tiny, torch.finfo(torch.float32).max
+
+
+@pytest.mark.parametrize(
+    "check, last, beyond, words",
+    [
+        (_validate.number, int(sys.float_info.max), 2**1024, "must fit a float, got an int of 1025 bits"),
+        (_validate.number, -int(sys.float_info.max), -(2**1024), "must fit a float, got an int of 1025 bits"),
+        (_validate.finite_number, HUGE, 3.5e38, r"must be finite in float32's range, got 3\.5e\+38"),
+        (_validate.finite_number, torch.ones(1), torch.tensor([INF]), "must be finite, got inf"),
+        (_validate.positive, TINY, 0, "must be positive and finite, got 0"),
+        (_validate.positive, TINY, TINY / 2, "must lie in float32's range, 1.2e-38 to 3.4e.38, got 5.8"),
+        (_validate.positive, HUGE, 1e39, r"must lie in float32's range, .*, got 1e\+39"),
+        (_validate.positive, HUGE, INF, "must be positive and finite, got inf"),
+        (
+            _validate.positive,
+            torch.tensor([1e-45]),
+            torch.tensor([0.0]),
+            "must be positive and finite, got 0.0",
+        ),
+        (_validate.count, 10**9, 10**9 + 1, "must be at most 1000000000, got 1000000001"),
+        (_validate.count, 1, 2**64 - 1, "must be at most 1000000000, got 18446744073709551615"),
+        (_validate.count, 1, 2**64, "must be at most 1000000000, got an int of 65 bits"),
+        (
+            _validate.seed,
+            2**63 - 2,
+            2**63 - 1,
+            "must be at most 9223372036854775806, got 9223372036854775807",
+        ),
+        (_validate.seed, 0, -1, "must be at least 0, got -1"),
+        (_validate.size, (2**34, 1), (2**34 + 1,), "must be at most 17179869184, got 17179869185"),
+        (
+            _validate.size,
+            (2**17, 2**17),
+            (2**17, 2**17 + 1),
+            r"must have at most 2\^34 entries, got \(131072, 1",
+        ),
+        (_validate.size, (0, 2**34), (2, -1), "must be at least 0, got -1"),
+        (_validate.probability, 0.0, -1e-9, r"must lie in \[0, 1\], got -1e-09"),
+        (_validate.probability, 1.0, 1 + 1e-9, r"must lie in \[0, 1\], got 1\.000000001"),
+        (_validate.device, "cpu", "abacus", "must be a device such as 'cpu' or 'cuda:0', got 'abacus'"),
+    ],
+)
+def test_the_last_value_that_passes_and_the_first_that_does_not(check, last, beyond, words):
+    check("argument", last)
+    with pytest.raises(ValueError, match=f"^argument {words}"):
+        check("argument", beyond)
+
+
+def test_a_number_with_more_digits_than_python_prints_is_told_by_its_bits():
+    for bad, words in ((10**5000, "at most 1000000000"), (-(10**5000), "at least 1")):
+        with pytest.raises(ValueError, match=f"^argument must be {words}, got an int of 16610 bits"):
+            _validate.count("argument", bad)
+
+
+def test_parameters_fit_a_shape_from_its_end():
+    _validate.fits((4, 3), argument=torch.zeros(4, 1), other=torch.zeros(3), number=1.0)
+    for bad in ((2,), (2, 3), (1, 4, 3), (4, 2)):
+        with pytest.raises(ValueError, match=r"^argument must broadcast to shape \(4, 3\), got shape"):
+            _validate.fits((4, 3), argument=torch.zeros(bad))
+
+
+def test_a_device_is_returned_and_none_is_none():
+    assert _validate.device("argument", None) is None
+    assert _validate.device("argument", "cpu") == _validate.device("argument", torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    "check, bad, words",
+    [
+        (_validate.device, 7, "must be a device or a str or a NoneType, got int"),
+        (_validate.generator, 7, "must be a Generator or a NoneType, got int"),
+        (_validate.path, 7, "must be a str or a PathLike, got int"),
+        (_validate.size, "34", "must be a sequence of ints, got str"),
+        (_validate.size, 34, "must be a sequence of ints, got int"),
+    ],
+)
+def test_what_is_wanted_instead_of_a_wrong_type(check, bad, words):
+    with pytest.raises(TypeError, match=f"^argument {words}$"):
+        check("argument", bad)
 
 
 @pytest.mark.parametrize("dtype", (torch.float64, torch.float32, torch.bfloat16), ids=str)

@@ -256,11 +256,7 @@ def places_of(name: str) -> tuple[str, ...]:
 
 def chosen(path: Path, function: str, tests: Tests, enough: float) -> list[str]:
     """The tests that call the function of a mutant, or anything of its module, quickest first."""
-    place = (
-        f"{path.relative_to(LIBRARY)}:{function}"
-        if function.endswith("()")
-        else f"{path.relative_to(LIBRARY)}:"
-    )
+    place = f"{path.relative_to(LIBRARY)}:{function if function.endswith('()') else ''}"
     calling = {
         name: took for name, (took, called) in tests.items() if any(one.startswith(place) for one in called)
     }

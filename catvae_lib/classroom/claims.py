@@ -78,7 +78,9 @@ def claim(
 def _scalar(name: str, value: SupportsFloat) -> float:
     try:
         return float(value)
-    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+    except OverflowError:
+        raise ValueError(f"{name} must fit a float, got an int beyond it") from None
+    except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{name} must be one number, got {value!r}") from error
 
 

@@ -276,6 +276,8 @@ def _require(name: str, value: object, kind: Any) -> None:
     """Require a type. The checks of the library would import torch, which a figure does not need."""
     if not isinstance(value, kind) or isinstance(value, bool):
         raise TypeError(f"{name} must be a {getattr(kind, '__name__', 'number')}, got {type(value).__name__}")
+    if isinstance(value, int) and abs(value) >= 2**64:
+        raise ValueError(f"{name} must be less than 2^64 in size, got an int of {value.bit_length()} bits")
 
 
 def _png(fig: Figure) -> bytes:

@@ -95,6 +95,7 @@ def _numbers(good: float) -> dict[str, Any]:
     numbers = (NAN, INF, -INF, -1.0, 0.0, 2.0, 1e-320, 1e38, -1e38, 1e308, -1e308)
     return {f"{number}".replace("nan", "NaN"): number for number in numbers} | {
         "a long int": 10**400,
+        "an int that Python does not print": -(10**5000),
         "an int tensor": torch.ones(2, dtype=torch.int64),
         "a NaN tensor": torch.tensor(NAN),
         "a negative tensor": torch.tensor(-1.0),
@@ -113,6 +114,7 @@ def _counts(good: int) -> dict[str, Any]:
         "0": 0,
         "huge": 10**12,
         "a long int": 10**400,
+        "an int that Python does not print": -(10**5000),
         "a fraction": 1.5,
         "inf": INF,
         "a NaN": NAN,
