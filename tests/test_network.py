@@ -1,7 +1,11 @@
 """Networks: their formula by hand, their initialization, and the bias that starts at the data's mean."""
 
 import math
+import os
+import subprocess
+import sys
 from copy import deepcopy
+from fractions import Fraction
 
 import alarms
 import numpy as np
@@ -62,6 +66,51 @@ def test_mlp_is_the_composition_it_says_and_ends_without_activation(name, functi
     expected = function(function(x @ w1.T + b1) @ w2.T + b2) @ w3.T + b3
     torch.testing.assert_close(net(x), expected)
     assert isinstance(net[-1], nn.Linear) and float(net(100 * x).detach().abs().max()) > 1
+
+
+INITIAL = """
+import hashlib, torch
+from catvae_lib import network
+torch.manual_seed(0)
+size = 28, 28
+made = [network.linear(784, 9), network.conv_encoder(size, [4], 8), network.conv_decoder(8, [4], size)]
+weights = [w.detach().numpy().tobytes() for part in made for w in part.parameters()]
+print(hashlib.sha256(b"".join(weights)).hexdigest())
+"""
+
+
+def test_weights_start_the_same_with_every_set_of_instructions():
+    """`torch.nn.init.xavier_uniform_` does not: half of its weights differ in the last bit."""
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", INITIAL],
+            env={**os.environ, "ATEN_CPU_CAPABILITY": capability},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for capability in ("default", "avx2", "avx512")
+    }
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [nn.Linear(30, 7), nn.Conv2d(3, 8, 4), nn.ConvTranspose2d(8, 2, 4)],
+    ids=("linear", "conv", "back"),
+)
+def test_weights_are_uniform_numbers_stretched_and_rounded_once(layer):
+    """In whole numbers: u = k / 2^24 and the bound b give the float32 next to 2 b u - b."""
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        made = network._glorot(layer)
+        torch.manual_seed(3)
+        u = torch.rand(layer.weight.shape)
+    fan_in, fan_out = nn.init._calculate_fan_in_and_fan_out(layer.weight)
+    bound = Fraction(np.float32(math.sqrt(6 / (fan_in + fan_out))).item())
+    expected = [float(np.float32(2 * bound * Fraction(one) - bound)) for one in u.flatten().tolist()]
+    assert made.weight.flatten().tolist() == expected
+    assert not made.bias.any()
 
 
 def test_networks_default_to_elu_and_an_mlp_without_hidden_layers_is_linear():
