@@ -76,7 +76,7 @@ test-browser: $(READY) ## the web book and JupyterLab in Chromium; npm brings pl
 matrix: $(READY) ## compare the notebooks in other settings: threads, instructions, folder, read-only, no network, locale (an hour)
 	$(BIN)/python tests/matrix.py
 
-mutants: $(READY) ## change the library in hundreds of places and see whether a test notices (two hours)
+mutants: $(READY) ## change the library in 6000 places and see whether a test notices (an hour)
 	$(BIN)/python tools/mutants.py
 
 audit: ## look up every pinned package among the known vulnerabilities; needs the network

@@ -1,15 +1,15 @@
 """Change one thing at a time in the mathematics and the model, and see whether a test of that module notices.
 
-    python tools/mutants.py                              # every module: half an hour on one core
+    python tools/mutants.py                              # every module: an hour on one core
     python tools/mutants.py density estimators/score     # only these
     python tools/mutants.py --sample 100 vae             # at most 100 a module, drawn with a fixed seed
     python tools/mutants.py --again vae                  # only what survived, and with more tests
 
-The operators are mutmut's. What only words tell apart is left as it is: strings and docstrings, what is
-raised, annotations, decorators, imports, and what isinstance or len asks about. A mutant meets the tests of
-its own module that call the changed function, quickest first, in a fork of a process with torch and pytest
-loaded. What survives is listed in tests/mutation/results.json; its `why` is written by hand, and is kept as
-long as the same mutant survives.
+It needs mutmut, which is no part of the environment: `pip install mutmut`. Its operators are used. What only
+words tell apart is left as it is: strings and docstrings, what is raised, annotations, decorators, imports,
+and what isinstance or len asks about. A mutant meets the tests of its own module that call the changed
+function, quickest first, in a fork of a process with torch and pytest loaded. What survives is listed in
+tests/mutation/results.json; its `why` is written by hand, and is kept as long as the same mutant survives.
 """
 
 import argparse
@@ -62,7 +62,7 @@ TESTS = {  # of a module that tests/test_NAME.py does not reach everywhere
     "_limits": ["tests/test_density.py", "tests/numerics", "tests/test_sampling.py", "tests/test_latent.py"],
     "density": ["tests/test_density.py", "tests/numerics"],
     "_objective": ["tests/test_vae.py", "tests/test_chain.py", "tests/estimators/test_interface.py"],
-    "_precision": ["tests/test_network.py", "tests/test_vae.py"],
+    "_precision": ["tests/test_precision.py", "tests/test_network.py"],
     "_validate": ["tests/test_validate.py", "tests/bad_input"],
     "vae": ["tests/test_vae.py", "tests/test_chain.py", "tests/estimators/test_interface.py"],
 }

@@ -164,7 +164,7 @@ plot.show(fig, "07_schedules", alt, {"step": shown} | curves)
 # %%
 digits = data.load("binarized-mnist").to(profile.device, profile.dtype)
 digits = replace(digits, train=digits.train.first(profile.train_images))  # all 50,000 but in a smoke test
-config = TrainConfig(max(1, profile.epochs // 2), learning_rate=7e-3, track_images=100, track_samples=1)
+config = TrainConfig(max(1, profile.epochs // 2), learning_rate=5e-3, track_images=100, track_samples=1)
 steps = config.epochs * per_epoch
 annealed = TemperatureSchedule.reaching_floor(start=1.0, floor=0.3, steps=steps)
 
@@ -199,11 +199,9 @@ for name, (vae, schedule) in models.items():
     numbers[name] = (relaxed, single, bounds[name].mean().item())
     most, apart = vae.latent.num_variables * math.log(10), bounds[name] - bounds["annealed"]
     line = "{:15s} {:8.1f} {:7.1f} {:7.1f}".format(name, *numbers[name]) + f" {kl:5.1f} {most:10.1f}"
-    print(f"{line}   {apart.mean().item():+12.1f} +- {apart.std().item() / math.sqrt(len(apart)):.1f}")
+    line += f"   {apart.mean().item():+12.1f} +- {apart.std().item() / math.sqrt(len(apart)):.1f}"
+    print(f"{name:15s}  in the picture: see below" if name == "straight-through" else line)
     assert kl <= most
-gap, smaller = (numbers[name][0] - numbers[name][1] for name in ("reset", "annealed"))
-if profile.name != "smoke":
-    claim("07.gap", gap, smaller, 0, "relaxed minus single: grows with the temperature", relation=">=")
 
 # %%
 fig, ax = plt.subplots(figsize=(8, 3.6))
@@ -217,16 +215,22 @@ ax.set(xlabel="nats per digit (higher is better)", ylim=(3.5, -0.5))
 fig.legend(loc="outside upper center", ncols=3, fontsize=11, handletextpad=0.2)
 alt = "Three numbers for four models. For reset the relaxed objective is next to the multi-sample bound, and "
 alt += "the single-sample bound far below; for the others the relaxed objective lies near the single-sample."
-plot.show(fig, "07_four_models", alt, {"model": list(numbers), **dict(zip(kinds, columns, strict=True))})
+data_of_models = {"model": list(numbers), **dict(zip(kinds, columns, strict=True))}
+plot.show(fig, "07_four_models", alt, data_of_models, rtol=0.01)  # straight-through differs by processor
+gap, smaller = (numbers[name][0] - numbers[name][1] for name in ("reset", "annealed"))
+behind = numbers["annealed"][2] - numbers["straight-through"][2]
+if profile.name != "smoke":
+    claim("07.gap", gap, smaller, 0, "relaxed minus single: grows with the temperature", relation=">=")
+    claim("07.behind", behind, 3, 0, "straight-through, multi-sample bound", relation=">=", stable=False)
 
 # %% [markdown]
 # **The bug, by its numbers.** In the reset run the relaxed objective (diamond) and the single-sample bound
-# (triangle) are 22 nats apart; with annealing they are 6 apart. A curve of the training loss shows the
+# (triangle) are 21 nats apart; with annealing they are 6 apart. A curve of the training loss shows the
 # diamond only (for straight-through, the triangle), and by that the bug is by far the best model of the
 # four.
 #
 # **What annealing buys.** A hard code that does what training saw: the single-sample bound is 6 nats better.
-# It does *not* buy the multi-sample bound, where the reset run is more than 2 nats ahead. One reason may be
+# It does *not* buy the multi-sample bound, where the reset run is 2 nats ahead. One reason may be
 # that at temperature 1 the encoder stays less certain (see the KL), and 1000 draws from a broad $q$ find
 # good codes that one draw misses. The KL alone does not decide it: that of straight-through is lower than
 # annealed's, too, and its multi-sample bound is the worst. So "does annealing help?" has no answer before
@@ -234,10 +238,16 @@ plot.show(fig, "07_four_models", alt, {"model": list(numbers), **dict(zip(kinds,
 # number, on validation digits. This chapter goes on to look at codes one by one, and takes the annealed
 # model.
 #
-# **Relaxed or straight-through.** The value of the straight-through loss is the single-sample column: that
-# model was trained on hard codes, and its relaxed column is not what it was trained for. It ends 4 nats
-# behind in the multi-sample bound, and 1 in the single-sample bound. Its gradient keeps a bias at every
-# temperature (chapter 04).
+# **Relaxed or straight-through.** The value of the straight-through loss is the single-sample bound: that
+# model was trained on hard codes, and its relaxed objective is not what it was trained for. It ends 4 to 5
+# nats behind in the multi-sample bound, and about 1 in the single-sample bound. Its gradient keeps a bias at
+# every temperature (chapter 04).
+#
+# Its numbers are not printed, because yours may differ by some tenths of a nat. Two processors round
+# differently in the sixteenth digit. The gradient that a straight-through encoder follows is not that of its
+# loss, and here the difference grows within 400 steps to the size of the weights, at a lower rate as well.
+# The relaxed runs agree to more digits than are printed. A result of straight-through training needs several
+# seeds before it means anything.
 #
 # **20 or 30 variables.** No difference that one run could show. Neither model comes near its $N \ln K$;
 # what is missing at this budget is not room.
@@ -308,13 +318,13 @@ for height, words, colour in ((2.27, "ln 10", "k"), (1.9, "price: mean KL", "#66
     ax.text(20.4, height, words, color=colour, ha="right", va="top")
 ax.text(20.4, 1.7, "of which about the digit", color=plot.PALETTE[0], ha="right", va="top")
 ax.set(xlabel="variable, in the order of what it says about the digit", ylabel="nats", xticks=places[::2])
-alt = "Twenty bars: prices of 1 to 1.5 nats, and the part said about the digit, from 0.5 falling to 0.1."
+alt = "Twenty bars: prices of 0.9 to 1.4 nats, and the part about the digit, from 0.5 falling to 0.15."
 plot.show(fig, "07_information", alt, {"price": price[order], "about the label": about_label[order]})
 
 # %% [markdown]
 # Every variable is used, at about one nat of the $\ln 10$ it could cost. Nearly all of the price buys words
 # about the image: in the whole code only 0.19 nats are wasted. But little of it is about the label. The
-# best variable says 0.47 of the 2.30 nats that there are to know. The rest is slant, thickness, place and
+# best variable says 0.46 of the 2.30 nats that there are to know. The rest is slant, thickness, place and
 # shape, and the bound has no preference among these: pixels are pixels.
 #
 # Which digits does a category stand for? Here is $p(k \mid c)$, how often each category is used for each
@@ -337,15 +347,17 @@ for place, (ax, n) in enumerate(zip(axes, chosen, strict=True), 1):
 axes[0].set_ylabel("digit")
 examples = torch.stack([digits.test.images[digits.test.labels == label][0] for label in range(10)])
 code = vae.latent.mode(vae.encode(examples)).detach()  # (10, N, K), the most probable code of each
-alt = "Three maps of ten digits by ten categories. A few cells stand out, such as a category of the ones and "
-alt += "one of the zeros; most columns are bright for several digits."
+alt = (
+    "Three maps of ten digits by ten categories. In the first a category of the ones stands out, then one of "
+)
+alt += "the sevens and one of the eights; most columns are bright for several digits."
 plot.show(fig, "07_categories_by_digit", alt, {"shares": [shares[n][sorting[n]].T for n in chosen]})
 
 # %% [markdown]
 # The titles give $I(z_n; c)$ and $H(c \mid z_n)$, what is left to know of the digit when the variable is
-# known. Some categories are nearly about one digit: most ones share a category of the first variable, and
-# most zeros share one of the third. Most columns are shared by several digits, and every digit is spread
-# over several categories. No variable is the digit. The code is distributed, as it was with bits.
+# known. Some categories are nearly about one digit: in the first variable most ones share a category, and so
+# do half of the sevens and half of the eights. Most columns are shared by several digits, and every digit is
+# spread over several categories. No variable is the digit. The code is distributed, as it was with bits.
 #
 # ## Switching one variable
 #
@@ -375,7 +387,7 @@ plot.show(fig, "07_switched", alt, {"ink of an image": [images.sum(1) for images
 
 # %% [markdown]
 # The framed image has the digit's own category. Most switches bend a stroke, thicken it or tilt it a
-# little, and the digit stays what it is. Category 3 of variable 1 is the one of the ones. Given to the
+# little, and the digit stays what it is. Category 2 of variable 1 is the one of the ones. Given to the
 # four, it does not make a one: the other nineteen variables still speak of a four. The decoder was never
 # asked for this combination, and the image falls apart.
 #
@@ -449,7 +461,7 @@ def ten(kind, seed, hidden=()):
     torch.manual_seed(seed)
     vae = kind(network.mlp(784, hidden, 10), CategoricalLatent(1, 10), network.linear(10, 784))
     network.start_at_data_mean(vae.to(profile.device, profile.dtype).decoder, digits.train.images)
-    fit(vae, digits, replace(config, epochs=max(1, profile.epochs // 5), learning_rate=2e-2, seed=seed))
+    fit(vae, digits, replace(config, epochs=max(1, profile.epochs // 5), learning_rate=1e-2, seed=seed))
     return vae
 
 
@@ -482,14 +494,14 @@ for name, model in clusterings.items():
 
 # %% [markdown]
 # The single variable must tell the image alone. Without a hidden layer it says about one nat on the label,
-# twice what the best of the twenty says. Still, half to three fifths of the digits bear the right name:
+# twice what the best of the twenty says. Still, only about half of the digits bear the right name:
 # clusters of pixels are not classes. A category is spent where it saves most nats, on two slants of the one
 # rather than on telling 4 from 9. The last exercise shows the pictures.
 #
-# Marginalizing is ahead of the relaxed gradient on all three seeds; in $-\ln p(x)$ on one of them by less
-# than a nat. The seed matters as much as the method. And the last row is a warning: with a hidden layer of
-# 100 units the *more* capable encoder ends far worse, with half of its categories unused. A likely reason:
-# it becomes certain before the pictures differ, and a category that no image uses gets no gradient.
+# Marginalizing is ahead of the relaxed gradient on all three seeds, on one of them by less than a nat. The
+# seed matters as much as the method. And the last row is a warning: with a hidden layer of 100 units the
+# *more* capable encoder ends 2 nats worse, with two of its categories unused. A likely reason: it becomes
+# certain before the pictures differ, and a category that no image uses gets no gradient.
 #
 # *Semi-supervised learning* is one step away. Let one variable of the code be the class, and add the
 # cross-entropy of $q(\text{class}|x)$ on the few images that have labels; on the others sum over the
@@ -618,21 +630,21 @@ alt = "Ten blurred digits, the pictures of ten categories, each under the name t
 plot.show(fig, "07_ten_pictures", alt, {"ink": pictures.sum(1), "name": named[100]})
 
 # %% [markdown]
-# The ones have two pictures, upright and slanted. The picture called 4 is one of the nines as well, and a
-# blurred shape has taken in the twos. No category is called 2 or 9.
+# The ones have two pictures, upright and slanted. No category is called 9: the pictures called 4 and 7 are
+# those of the nines as well. The twos have only a blur.
 #
 # ## What you can now do
 #
 # - You computed the price of an $N \times K$ code by hand, $N \ln K$ minus the entropies, and found the
 #   library and a sum over all codes equal.
 # - You annealed a temperature that reached its floor, and saw what a reset counter gives: the best relaxed
-#   objective of all, 22 nats above the single-sample bound of the same model.
+#   objective of all, 21 nats above the single-sample bound of the same model.
 # - You compared relaxed and straight-through training by the single-sample and the multi-sample bound, and
 #   saw that the two bounds may disagree about annealing.
 # - You measured what the variables say: much about the image, little about the digit. You switched them,
 #   and walked through codes that are digits and codes that are none.
 # - You summed over a ten-way variable, exactly and without a temperature. Its categories are clusters, and
-#   about half to three fifths of them agree with the digits.
+#   about half of the digits bear the right name.
 #
 # ## References
 #

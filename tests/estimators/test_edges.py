@@ -11,6 +11,7 @@ from catvae_lib.estimators import (
     NVIL,
     all_codes,
     arsm,
+    control,
     enumeration,
     exact,
     exact_gradient,
@@ -257,3 +258,10 @@ def test_f_may_be_more_precise_than_its_codes(name: str) -> None:
 
 def test_a_perturbed_logit_of_exactly_0_is_a_bit_that_is_off() -> None:
     assert harden(BITS, torch.tensor([0.0, 1e-30, -1.0])).tolist() == [0.0, 1.0, 0.0]
+
+
+def test_the_control_variate_of_rebar_is_f_of_relaxed_bits() -> None:
+    """A wrong one leaves REBAR unbiased, so that no test of its mean sees it."""
+    score, weights = torch.tensor([[[1.0, -2.0, 0.5]]]), torch.tensor([1.0, 2.0, 4.0])
+    found = control._relaxed(BITS, lambda z: z @ weights, 0.5)(score)
+    torch.testing.assert_close(found, torch.sigmoid(score / 0.5) @ weights)
